@@ -121,12 +121,12 @@ func (d *decision) accept(b Accept) error {
 	if t, ok := d.st.OpenTurn(); ok {
 		return skein.Fault(skein.CodeTurnOpen, "turn %s is still %s", t.ID, t.Status)
 	}
+	if d.cmd.Expect != d.st.Seq && (d.cmd.Expect != 0 || b.Reply != nil) {
+		return skein.Fault(skein.CodeConflict, "%s is at %d, not at %d", d.cmd.Session, d.st.Seq, d.cmd.Expect)
+	}
 	if b.Reply == nil {
 		d.emit(Event{Kind: Accepted, Turn: b.Turn, Attempt: 1, Runner: b.Runner, Place: b.Place, Text: b.Text})
 		return nil
-	}
-	if d.cmd.Expect != d.st.Seq {
-		return skein.Fault(skein.CodeConflict, "%s is at %d, not at %d", d.cmd.Session, d.st.Seq, d.cmd.Expect)
 	}
 	if err := checkReply(b.Reply); err != nil {
 		return err
