@@ -1,0 +1,161 @@
+package admin
+
+import (
+	"context"
+	"time"
+
+	"github.com/skein-mesh/skein"
+)
+
+// Mesh is what admin needs to know of the membership, and the one thing that it may change.
+type Mesh interface {
+	// Members lists the nodes of all regions, dead ones that are still remembered included.
+	Members() []Member
+	// Drain sets or clears the drain state of any node of the mesh: this one, or another by forwarding. It
+	// returns when the node has taken the order; running turns end later. skein.ErrUnknownNode for no member.
+	Drain(ctx context.Context, node skein.NodeID, on bool) error
+}
+
+// Group is the replication group of this node's region.
+type Group interface {
+	Status() GroupStatus
+	// Sessions gives at most limit sessions with ids above after, in order, from the local replica. A node
+	// without a replica says so with an error.
+	Sessions(ctx context.Context, after skein.SessionID, limit int) ([]Session, error)
+}
+
+// Health is asked by the probes; an error says in a few words what is wrong. Both answer at once.
+type Health interface {
+	// Live fails when only a restart helps.
+	Live() error
+	// Ready fails while the node should get no clients.
+	Ready() error
+}
+
+// Member is one node, as GET /v1/members lists it.
+type Member struct {
+	Node        skein.NodeID      `json:"node"`
+	Region      skein.Region      `json:"region"`
+	Zone        skein.Zone        `json:"zone"`
+	Incarnation skein.Incarnation `json:"incarnation"`
+	Status      string            `json:"status"` // alive, suspect, dead or left
+	Draining    bool              `json:"draining"`
+	Voter       bool              `json:"voter"`
+	Leader      bool              `json:"leader"` // of this node's region; of others it is not known here
+	Load        float32           `json:"load"`   // 0 to 1
+	RTT         float64           `json:"rtt_ms"` // estimated from here; 0: not known
+	Since       time.Time         `json:"since"`  // of Status
+	QUIC        []string          `json:"quic"`
+	HTTPS       []string          `json:"https"`
+	DNS         string            `json:"dns,omitempty"`
+	Admin       string            `json:"admin,omitempty"`
+}
+
+// Region sums up the members of one region, as GET /v1/regions lists it.
+type Region struct {
+	Region       skein.Region `json:"region"`
+	Zones        []Zone       `json:"zones"`
+	Nodes        int          `json:"nodes"`
+	Alive        int          `json:"alive"`
+	Draining     int          `json:"draining"`
+	Voters       int          `json:"voters"`        // that are alive
+	Local        bool         `json:"local"`         // the region of the node that answers
+	Leader       skein.NodeID `json:"leader"`        // empty: none, or not the local region
+	Quorum       bool         `json:"quorum"`        // of the local region
+	SurvivesZone bool         `json:"survives_zone"` // of the local region: the loss of any one zone
+}
+
+// Zone counts the nodes of one zone.
+type Zone struct {
+	Zone  skein.Zone `json:"zone"`
+	Nodes int        `json:"nodes"`
+	Alive int        `json:"alive"`
+}
+
+// GroupStatus is where the region's group stands, seen from this node.
+type GroupStatus struct {
+	Role         string         `json:"role"` // leader, follower, candidate, spare or none
+	Leader       skein.NodeID   `json:"leader"`
+	Term         uint64         `json:"term"`
+	Quorum       bool           `json:"quorum"`
+	Applied      uint64         `json:"applied"` // log index that memory has
+	Durable      uint64         `json:"durable"` // log index that the database has
+	Commit       uint64         `json:"commit"`
+	HashIndex    uint64         `json:"hash_index"` // where Hash stands
+	Hash         string         `json:"hash"`       // rolling hash of applied events, hexadecimal
+	Voters       []skein.NodeID `json:"voters"`
+	Spares       []skein.NodeID `json:"spares"`
+	Sessions     int            `json:"sessions"`
+	OpenTurns    int            `json:"open_turns"`
+	SurvivesZone bool           `json:"survives_zone"`
+}
+
+// Session is one conversation without its words, as GET /v1/sessions lists it.
+type Session struct {
+	Session   skein.SessionID `json:"session"`
+	Subject   skein.Subject   `json:"subject"`
+	Assistant string          `json:"assistant"`
+	Home      skein.Region    `json:"home"`
+	Epoch     skein.Epoch     `json:"epoch"`
+	Seq       skein.Seq       `json:"seq"`
+	Turns     uint64          `json:"turns"`               // completed
+	OpenTurn  string          `json:"open_turn,omitempty"` // id of the turn that waits for its reply
+	Node      skein.NodeID    `json:"node,omitempty"`      // that ran the last turn
+}
+
+// SessionPage is one page of GET /v1/sessions.
+type SessionPage struct {
+	Sessions []Session       `json:"sessions"`
+	Next     skein.SessionID `json:"next,omitempty"` // pass as after; empty: the end
+}
+
+// Leader is the answer of GET /v1/leader.
+type Leader struct {
+	Region skein.Region `json:"region"`
+	Leader skein.NodeID `json:"leader"` // empty: none is known
+	Me     bool         `json:"me"`
+	Term   uint64       `json:"term"`
+	Quorum bool         `json:"quorum"`
+}
+
+// Build says what runs, as GET /version shows it.
+type Build struct {
+	Version string `json:"version"`
+	Commit  string `json:"commit,omitempty"`
+	Go      string `json:"go"`
+}
+
+// Status is everything at once, as GET /debug/status shows it.
+type Status struct {
+	Node        skein.NodeID      `json:"node"`
+	Region      skein.Region      `json:"region"`
+	Zone        skein.Zone        `json:"zone"`
+	Incarnation skein.Incarnation `json:"incarnation"`
+	Build       Build             `json:"build"`
+	PID         int               `json:"pid"`
+	Uptime      float64           `json:"uptime_seconds"`
+	Live        string            `json:"live"`  // "ok", or what is wrong
+	Ready       string            `json:"ready"` // likewise
+	Goroutines  int               `json:"goroutines"`
+	Heap        uint64            `json:"heap_bytes"` // live objects and what is not yet swept
+	RSS         uint64            `json:"rss_bytes"`  // resident; 0 where the system does not tell
+	Group       GroupStatus       `json:"group"`
+	Regions     []Region          `json:"regions"`
+	Members     []Member          `json:"members"`
+}
+
+// Drained is the answer of POST /v1/nodes/{id}/drain and /undrain.
+type Drained struct {
+	Node     skein.NodeID `json:"node"`
+	Draining bool         `json:"draining"`
+}
+
+// Failure is the body of every error.
+type Failure struct {
+	Error struct {
+		Code   skein.Code `json:"code"`
+		Name   string     `json:"name"`
+		Detail string     `json:"detail"`
+		Retry  bool       `json:"retry"`
+	} `json:"error"`
+}
