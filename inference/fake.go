@@ -86,7 +86,7 @@ func (f *Fake) Generate(ctx context.Context, req Request) (Stream, error) {
 		}
 		text = rest
 	}
-	s := &fakeStream{cfg: f.cfg, rest: text, mode: mode, most: req.MaxTokens}
+	s := &fakeStream{fake: f, cfg: f.cfg, rest: text, mode: mode, most: req.MaxTokens}
 	for _, m := range req.Messages {
 		s.usage.PromptTokens += utf8.RuneCountInString(m.Content)/4 + 1
 	}
@@ -128,6 +128,7 @@ func sentences(seedText string, seed int64, n int) []string {
 }
 
 type fakeStream struct {
+	fake   *Fake
 	cfg    FakeConfig
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -158,6 +159,9 @@ func (s *fakeStream) Next() (Piece, error) {
 }
 
 func (s *fakeStream) wait() error {
+	if s.fake.ctx.Err() != nil {
+		return ErrClosed
+	}
 	if err := s.ctx.Err(); err != nil || s.cfg.Delay <= 0 || s.rest == "" {
 		return err
 	}
