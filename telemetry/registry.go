@@ -29,6 +29,9 @@ type Registry struct {
 	kinds  map[string]Kind // by name: exporters want one kind for all labels of a name
 }
 
+// New makes an empty registry.
+func New() *Registry { return new(Registry) }
+
 type meter struct {
 	name, help string
 	labels     []Label

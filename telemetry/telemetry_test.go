@@ -24,7 +24,7 @@ func TestNilRecordsNowhere(t *testing.T) {
 }
 
 func TestSnapshot(t *testing.T) {
-	var r Registry
+	r := New()
 	east, west := Label{"region", "east"}, Label{"region", "west"}
 	kind := Label{"kind", "x"}
 	r.Counter("turns_total", "Turns.", west).Add(2)
