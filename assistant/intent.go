@@ -1,0 +1,179 @@
+package assistant
+
+import (
+	"cmp"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// intent is what a user may want, with sentences that say so.
+type intent struct {
+	name     string
+	builtin  bool
+	examples []string
+}
+
+// Classes of the classifier beside the intents of a definition.
+const (
+	classFAQ        = "faq" // any question of the FAQ
+	classOutOfScope = "out_of_scope"
+)
+
+var markedSpan = regexp.MustCompile(`\[([^\]\[]{1,200})\]\(([a-zA-Z0-9_]{1,64})\)`)
+
+func (d *decoder) intents(n ast.Node, def *definition) {
+	count := 0
+	for i, e := range d.entries(n, "intents") {
+		if i >= maxIntents {
+			d.fault(e.at, "more than %d intents", maxIntents)
+			return
+		}
+		what := "intent " + e.key
+		in := intent{name: e.key}
+		if e.key == classFAQ {
+			d.fault(e.at, "%s: the name is taken; questions of the FAQ belong to knowledge", what)
+		}
+		if s, ok := scalar(e.val); ok {
+			d.builtinIntent(e, s, &in)
+		} else {
+			for _, l := range d.entries(e.val, what) {
+				if !slices.Contains(def.languages, l.key) {
+					d.fault(l.at, "%s: %q is not one of the languages %s", what, l.key, strings.Join(def.languages, ", "))
+					continue
+				}
+				for _, s := range d.list(l.val, what) {
+					in.examples = append(in.examples, d.example(l.val, s, what, def))
+				}
+			}
+		}
+		if count += len(in.examples); count > maxExamples {
+			d.fault(e.at, "more than %d examples", maxExamples)
+			return
+		}
+		def.intents = append(def.intents, in)
+	}
+}
+
+func (d *decoder) builtinIntent(e entry, s string, in *intent) {
+	names := []string{"affirm", "cancel", "deny", "goodbye", "help", "repeat", "thanks"}
+	switch {
+	case s != "builtin":
+		d.fault(e.val, "intent %s: want examples per language, or builtin", e.key)
+	case !slices.Contains(names, e.key):
+		d.fault(e.at, "%s; built in are %s", unknown("built-in intent", e.key, names), strings.Join(names, ", "))
+	default:
+		in.builtin, in.examples = true, builtinExamples(e.key)
+	}
+}
+
+// example takes the marks of entities out of a sentence: [SO10023](order_no) is read as SO10023.
+func (d *decoder) example(n ast.Node, s, what string, def *definition) string {
+	if s == "" || len(s) > maxExample {
+		d.fault(n, "%s: an example has 1 to %d bytes", what, maxExample)
+		return ""
+	}
+	for _, m := range markedSpan.FindAllStringSubmatch(s, -1) {
+		d.entityNamed(n, what+": example "+s, m[2], def)
+	}
+	return markedSpan.ReplaceAllString(s, "$1")
+}
+
+func (def *definition) intent(name string) *intent {
+	for i := range def.intents {
+		if def.intents[i].name == name {
+			return &def.intents[i]
+		}
+	}
+	return nil
+}
+
+// learn builds the classifier from all examples and the questions of the FAQ.
+func (def *definition) learn() *classifier {
+	classes := make([]string, 0, len(def.intents)+1)
+	var examples []example
+	add := func(class int, sentences []string) {
+		for _, s := range sentences {
+			if ts := def.masked(s); len(ts) > 0 {
+				examples = append(examples, example{int32(class), ts})
+			}
+		}
+	}
+	for i, in := range def.intents {
+		classes = append(classes, in.name)
+		add(i, in.examples)
+	}
+	if len(def.faq) > 0 {
+		classes = append(classes, classFAQ)
+		for _, f := range def.faq {
+			add(len(classes)-1, f.questions)
+		}
+	}
+	return train(classes, examples)
+}
+
+// masked gives the tokens of a sentence with its entities in place of what they stand for.
+func (def *definition) masked(s string) []token {
+	cleaned := clean(s)
+	folded := lower(cleaned)
+	return tokens(folded, resolve(def.find(cleaned, folded), ""))
+}
+
+// flowFor gives the flow that an intent starts.
+func (def *definition) flowFor(name string) *flow {
+	for _, f := range def.flows {
+		if slices.Contains(f.start, name) {
+			return f
+		}
+	}
+	return nil
+}
+
+func (def *definition) flow(name string) *flow {
+	for _, f := range def.flows {
+		if f.name == name {
+			return f
+		}
+	}
+	return nil
+}
+
+func (d *decoder) patterns(n ast.Node, def *definition) {
+	say := func(to *texts, what string, at ast.Node) {
+		d.object(at, what, append([]field{
+			{"do", func(n ast.Node) { d.choice(n, what+": do", "say") }},
+			{"say", func(n ast.Node) { *to = d.texts(n, what, def, flowRoots) }},
+		}, later("when", "after", "max_options")...)...)
+	}
+	d.object(n, "patterns", append([]field{
+		{"fallback", func(n ast.Node) {
+			for i, at := range d.items(n, "fallback") {
+				if i > 0 {
+					d.fault(at, "fallback: a second step is not yet supported by this version")
+					return
+				}
+				say(&def.sorry, "fallback", at)
+			}
+		}},
+		{"cancel", func(n ast.Node) { say(&def.cancel, "cancel", n) }},
+	}, later("correction", "silence", "clarify")...)...)
+}
+
+func (d *decoder) model(n ast.Node, def *definition) {
+	d.object(n, "model", append([]field{
+		{"temperature", func(n ast.Node) {
+			if def.model.temperature = d.number(n, "temperature"); def.model.temperature < 0 || def.model.temperature > 2 {
+				d.fault(n, "temperature: want 0 to 2")
+			}
+		}},
+		{"max_tokens", func(n ast.Node) { def.model.maxTokens = min(d.integer(n, "max_tokens", 1), 8192) }},
+	}, later("chat", "use_for", "embed", "max_cost_per_day")...)...)
+}
+
+// finish fills in defaults and checks what only the whole definition can tell.
+func (d *decoder) finish(def *definition) {
+	d.borrowAsks(def)
+	def.model.maxTokens = cmp.Or(def.model.maxTokens, 1024)
+}
