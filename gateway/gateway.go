@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	firstStream = 60 * time.Second       // a connection without a stream for so long is closed
+	firstStream = 60 * time.Second       // a connection that has shown no valid token for so long is closed
 	openWithin  = 5 * time.Second        // for the first frame of a stream
 	openTimeout = 10 * time.Second       // for Sessions to find or make a session
 	frameWithin = 10 * time.Second       // for the rest of a frame that has begun

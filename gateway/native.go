@@ -33,14 +33,17 @@ func (g *Gateway) serveConn(ctx context.Context, conn *quic.Conn) {
 	var wg sync.WaitGroup
 	defer conn.CloseWithError(0, "")
 	defer wg.Wait()
-	idle := time.AfterFunc(firstStream, func() { conn.CloseWithError(0, "no session was opened") })
+	idle := time.AfterFunc(firstStream, func() {
+		if !c.known.Load() {
+			conn.CloseWithError(quic.ApplicationErrorCode(skein.CodeUnauthenticated), "no stream showed a valid token in time")
+		}
+	})
 	defer idle.Stop()
 	for {
 		st, err := conn.AcceptStream(ctx)
 		if err != nil {
 			return
 		}
-		idle.Stop()
 		if !c.streams.enterUpTo(g.cfg.Limits.Sessions) {
 			c.turnAway(st)
 			continue

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/coder/websocket"
@@ -23,6 +25,9 @@ func (g *Gateway) serveSocket(w http.ResponseWriter, r *http.Request, who caller
 	if r.ProtoMajor != 1 || !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		return httpFault(http.StatusUpgradeRequired, "this route is a WebSocket over HTTP/1.1 (RFC 6455)")
 	}
+	if !g.originAllowed(r) {
+		return skein.Fault(skein.CodeForbidden, "pages of %.80q may not open a WebSocket here", r.Header.Get("Origin"))
+	}
 	if g.isDraining() {
 		return skein.Fault(skein.CodeDraining, "%s takes no new clients", g.cfg.Node)
 	}
@@ -38,8 +43,8 @@ func (g *Gateway) serveSocket(w http.ResponseWriter, r *http.Request, who caller
 	}
 	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{wsProtocol}, OriginPatterns: g.cfg.Origins})
 	if err != nil {
-		// Accept has answered: the origin is foreign, or the handshake is none.
-		g.m.fault(skein.ErrForbidden)
+		// Accept has answered: the handshake is none.
+		g.m.refused()
 		g.log.Debug("websocket refused", "remote", r.RemoteAddr, "err", err)
 		return nil
 	}
@@ -50,6 +55,22 @@ func (g *Gateway) serveSocket(w http.ResponseWriter, r *http.Request, who caller
 		return encoded(s)
 	})
 	return nil
+}
+
+// originAllowed reports whether the page that asks, if it is a page, is of this host or of one that the operator
+// lists. Without the check any page could speak with what a browser holds for this one.
+func (g *Gateway) originAllowed(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return true
+	}
+	u, err := url.Parse(origin)
+	if err != nil || u.Host == "" {
+		return false
+	}
+	return strings.EqualFold(u.Host, r.Host) || slices.ContainsFunc(g.cfg.Origins, func(host string) bool {
+		return strings.EqualFold(host, u.Host)
+	})
 }
 
 // serveTalk runs the line l over an accepted WebSocket.
