@@ -129,6 +129,9 @@ func (a *attempt) nextOfWhole() (string, error) {
 	if a.finished {
 		return "", io.EOF
 	}
+	if a.whole.failed() {
+		return "", a.engine.inStream(fmt.Appendf(nil, `{"error":%s}`, a.whole.Error))
+	}
 	if len(a.whole.Choices) == 0 {
 		return "", fmt.Errorf("answer without a choice: %w", inference.ErrCut)
 	}

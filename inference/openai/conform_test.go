@@ -146,3 +146,17 @@ func TestLoad(t *testing.T) {
 		})
 	}
 }
+
+func TestKeyIsSent(t *testing.T) {
+	got := make(chan string, 1)
+	e := open(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got <- r.Header.Get("Authorization")
+		io.WriteString(w, `{"data":[{"id":"a"}]}`)
+	}), func(cfg *openai.Config) { cfg.Key = "sk-1\n" })
+	if err := e.Load(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	if auth := <-got; auth != "Bearer sk-1" {
+		t.Errorf("Authorization %q, want the key without the file's newline", auth)
+	}
+}

@@ -76,7 +76,7 @@ func TestRefusals(t *testing.T) {
 			code: skein.CodeInternal, refused: true, says: "[key]"},
 		{name: "old vLLM", status: 400, body: `{"object":"error","message":"bad\u0000 template"}`,
 			code: skein.CodeInternal, refused: true, says: "bad template"},
-		{name: "FastAPI", status: 404, body: `{"detail":"Not Found"}`, code: skein.CodeInternal, refused: true, says: "Not Found"},
+		{name: "FastAPI", status: 404, body: `{"detail":"Not Found"}`, code: skein.CodeInternal, refused: true, says: "Not Found (is the base URL right?"},
 		{name: "a word", status: 500, body: `{"error":"out of memory"}`, code: skein.CodeInternal, says: "out of memory"},
 		{name: "a page", status: 502, body: "<h1>Bad\ngateway</h1>", code: skein.CodeInternal, says: "<h1>Bad gateway</h1>"},
 		{name: "a redirect", status: 302, header: http.Header{"Location": {"http://192.0.2.1/"}}, code: skein.CodeInternal, refused: true, says: "302"},
@@ -130,6 +130,7 @@ func TestStreams(t *testing.T) {
 		{name: "no end of a line", body: "data: " + strings.Repeat("a", 2<<20), says: "over the limit"},
 		{name: "a page", kind: "text/html", body: "<html>", says: "base URL"},
 		{name: "no stream at all", kind: "application/json", body: `{"choices":[{"message":{"content":"whole"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":2}}`, text: "whole"},
+		{name: "an error with the wrong status", kind: "application/json", body: `{"error":{"message":"no slot","code":503}}`, is: skein.ErrOverloaded},
 		{name: "no choice", kind: "application/json", body: `{}`, is: inference.ErrCut},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -46,6 +46,7 @@ func New(cfg Config) (*Engine, error) {
 	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 		return nil, fmt.Errorf("model server %q: want a base URL like http://127.0.0.1:8000/v1", u.Redacted())
 	}
+	cfg.Key = strings.TrimSpace(cfg.Key) // files end with a newline
 	if strings.ContainsAny(cfg.Key, "\r\n") {
 		return nil, errors.New("model server: the key has more than one line")
 	}

@@ -37,7 +37,11 @@ func (e *Engine) fault(status int, code, message string) *skein.Error {
 	case status == http.StatusRequestEntityTooLarge || code == "context_length_exceeded":
 		number = skein.CodeTooLarge
 	}
-	return skein.Fault(number, "the model server answers %d %s: %s", status, http.StatusText(status), e.hideKey(message))
+	hint := ""
+	if status == http.StatusNotFound || status == http.StatusMethodNotAllowed {
+		hint = " (is the base URL right? it usually ends with /v1)"
+	}
+	return skein.Fault(number, "the model server answers %d %s: %s%s", status, http.StatusText(status), e.hideKey(message), hint)
 }
 
 // hideKey keeps our key out of errors: servers quote a wrong one.
