@@ -1,0 +1,187 @@
+package replication
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/raft"
+	bolt "go.etcd.io/bbolt"
+)
+
+const (
+	logFile      = "log.db"
+	snapshotDir  = "snapshots" // the library's name
+	rejoinFile   = "rejoin"    // present while this node must not vote, see voteFence
+	quarantineAs = "quarantine-"
+	maxKept      = 2 // snapshots
+)
+
+// onDisk is what a directory holds when a group opens.
+type onDisk struct {
+	state    uint64 // F: index of the state file
+	base     uint64 // index at which the state file was installed, 0: it grew here
+	snapshot uint64 // S: index of the newest complete snapshot, 0: none
+	first    uint64 // L: first index of the log, 0: empty
+	last     uint64 // last index of the log
+}
+
+// start says how a group goes on from what is on disk.
+type start uint8
+
+const (
+	goOn       start = iota + 1 // from the state file; the log behind it is replayed
+	restore                     // from the newest snapshot, then the log
+	quarantine                  // from nothing: what is here does not fit together
+)
+
+// bootRule decides how to start. The library takes the newest snapshot as applied and replays the log behind
+// it, so that the log must reach down to S; a state file that is ahead of log, snapshot and base says that
+// synced log entries are gone, and with them perhaps a vote.
+func bootRule(d onDisk) (start, string) {
+	switch {
+	case d.first > d.snapshot+1:
+		return quarantine, fmt.Sprintf("the log begins at %d, the newest snapshot is at %d", d.first, d.snapshot)
+	case d.state > max(d.last, d.snapshot, d.base):
+		return quarantine, fmt.Sprintf("the state is at %d, the log ends at %d, the newest snapshot is at %d", d.state, d.last, d.snapshot)
+	case d.state < d.snapshot:
+		return restore, fmt.Sprintf("the state is at %d, the newest snapshot at %d", d.state, d.snapshot)
+	}
+	return goOn, ""
+}
+
+// disk is what a group has open in its directory.
+type disk struct {
+	dir       string
+	logs      *logStore
+	store     *store
+	snapshots *raft.FileSnapshotStore
+}
+
+func openDisk(dir string, logger *raftLog, fatal func(error)) (*disk, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, maxKept, logger)
+	if err != nil {
+		return nil, fmt.Errorf("data directory %s: %w", dir, err)
+	}
+	if err := removeHalfWritten(filepath.Join(dir, snapshotDir)); err != nil {
+		return nil, err
+	}
+	logs, err := openLogStore(filepath.Join(dir, logFile))
+	if err != nil {
+		return nil, err
+	}
+	st, err := openStore(dir, fatal)
+	if err != nil {
+		logs.Close()
+		return nil, err
+	}
+	return &disk{dir: dir, logs: logs, store: st, snapshots: snapshots}, nil
+}
+
+// removeHalfWritten clears what a crash in the middle of a snapshot left.
+func removeHalfWritten(dir string) error {
+	left, err := filepath.Glob(filepath.Join(dir, "*.tmp"))
+	for _, path := range left {
+		err = errors.Join(err, os.RemoveAll(path))
+	}
+	return err
+}
+
+func (d *disk) close() error { return errors.Join(d.store.close(), d.logs.Close()) }
+
+// survey reads what bootRule wants to know.
+func (d *disk) survey() (o onDisk, newest string, err error) {
+	list, err := d.snapshots.List()
+	if err != nil {
+		return o, "", fmt.Errorf("list %s: %w", filepath.Join(d.dir, snapshotDir), err)
+	}
+	if len(list) > 0 {
+		o.snapshot, newest = list[0].Index, list[0].ID
+	}
+	if o.first, err = d.logs.FirstIndex(); err != nil {
+		return o, "", err
+	}
+	if o.last, err = d.logs.LastIndex(); err != nil {
+		return o, "", err
+	}
+	o.state = d.store.mark().index
+	err = d.store.view(func(tx *bolt.Tx) (err error) {
+		o.base, err = readBase(tx)
+		return err
+	})
+	return o, newest, err
+}
+
+// restoreNewest puts the newest snapshot in the place of the state.
+func (d *disk) restoreNewest(id string) error {
+	_, r, err := d.snapshots.Open(id)
+	if err != nil {
+		return fmt.Errorf("open snapshot %s: %w", filepath.Join(d.dir, snapshotDir, id), err)
+	}
+	defer r.Close()
+	if err := d.store.restore(r); err != nil {
+		return fmt.Errorf("snapshot %s: %w", filepath.Join(d.dir, snapshotDir, id), err)
+	}
+	return nil
+}
+
+// verifyLog reads the entries that raft is about to replay, so that a bad one is an error here, not a panic there.
+func (d *disk) verifyLog(after, last uint64) error {
+	var l raft.Log
+	for i := after + 1; i <= last; i++ {
+		if err := d.logs.GetLog(i, &l); err != nil {
+			return fmt.Errorf("%s: entry %d: %w", d.logs.path, i, err)
+		}
+	}
+	return nil
+}
+
+// setAside moves everything out of the way into a directory of its own and leaves the note that this node
+// must not vote before it has caught up: it may have forgotten what it promised.
+func setAside(dir string) (string, error) {
+	to := filepath.Join(dir, quarantineAs+time.Now().UTC().Format("20060102T150405.000000000"))
+	if err := os.Mkdir(to, 0o700); err != nil {
+		return "", fmt.Errorf("quarantine: %w", err)
+	}
+	if err := writeNote(dir); err != nil {
+		return "", err
+	}
+	for _, name := range []string{logFile, stateFile, snapshotDir} {
+		err := os.Rename(filepath.Join(dir, name), filepath.Join(to, name))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return "", fmt.Errorf("quarantine: %w", err)
+		}
+	}
+	return to, syncDir(dir)
+}
+
+func writeNote(dir string) error {
+	f, err := os.OpenFile(filepath.Join(dir, rejoinFile), os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("quarantine: %w", err)
+	}
+	if err := errors.Join(f.Sync(), f.Close(), syncDir(dir)); err != nil {
+		return fmt.Errorf("quarantine: %w", err)
+	}
+	return nil
+}
+
+func mustRejoin(dir string) (bool, error) {
+	_, err := os.Stat(filepath.Join(dir, rejoinFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func removeNote(dir string) error {
+	if err := os.Remove(filepath.Join(dir, rejoinFile)); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}

@@ -1,0 +1,314 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/skein-mesh/skein"
+	"github.com/skein-mesh/skein/session"
+)
+
+// logCacheEntries is how many of the newest log entries stay in memory for the followers.
+const logCacheEntries = 256
+
+// fatalGrace is how long Run waits for the library when it stops because of a fault: a hung write may never return.
+const fatalGrace = time.Second
+
+// Group is one replica of a replicated group, or, on a node that is in no configuration, a way to one. Its
+// methods may be called from several goroutines, also before Run; what needs the group then waits.
+type Group struct {
+	cfg     Config
+	log     *slog.Logger
+	raftLog *raftLog
+
+	disk    *disk
+	machine *machine
+	watched *watchedLog
+
+	started   chan struct{} // closed when raft and transport are set
+	raft      atomic.Pointer[raft.Raft]
+	transport *transport
+
+	proposals *proposals
+	links     *links
+	lead      *leadership
+	asking    chan struct{} // capacity 1: one search for the leader at a time
+
+	failOnce sync.Once
+	failed   chan struct{} // closed by the first fatal error
+	failure  error         // set before failed is closed
+	closing  chan struct{} // closed when Run begins to stop
+	closed   chan struct{} // closed when Run ends
+}
+
+// Open opens or makes the replica in cfg.Dir and, where that is called for, restores the newest snapshot, sets
+// damaged state aside or forms the group. Run must follow: it closes the files. A file that does not verify
+// gives an error that names it.
+func Open(cfg Config) (*Group, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg.Timing = cfg.Timing.orDefault()
+	if cfg.SnapshotEntries == 0 {
+		cfg.SnapshotEntries = 8192
+	}
+	if cfg.TrailingEntries == 0 {
+		cfg.TrailingEntries = 4096
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	g := &Group{
+		cfg: cfg, log: cfg.Log.With("node", string(cfg.Node), "group", cfg.Group), started: make(chan struct{}),
+		failed: make(chan struct{}), closing: make(chan struct{}), closed: make(chan struct{}),
+		asking: make(chan struct{}, 1),
+	}
+	g.raftLog = newRaftLog(g.log)
+	g.lead = newLeadership(cfg.Node)
+	g.proposals = newProposals(cfg.Group)
+	g.proposals.stuck = func() { g.fatal(fmt.Errorf("group %d: %w", cfg.Group, errTransferStuck)) }
+	g.links = newLinks(cfg.Peers.Dial)
+	if err := g.openDisk(); err != nil {
+		return nil, err
+	}
+	g.machine = &machine{group: cfg.Group, store: g.disk.store, fatal: g.fatal, stop: g.closing}
+	g.watched = newWatchedLog(g.disk.logs, g.fatal)
+	if err := g.bootstrap(); err != nil {
+		return nil, errors.Join(err, g.disk.close())
+	}
+	return g, nil
+}
+
+// openDisk opens the files and applies the boot rule.
+func (g *Group) openDisk() error {
+	if err := removeSpooled(g.cfg.Dir); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	d, err := openDisk(g.cfg.Dir, g.raftLog, g.fatal)
+	if err != nil {
+		return err
+	}
+	found, newest, err := d.survey()
+	if err != nil {
+		return errors.Join(err, d.close())
+	}
+	rule, why := bootRule(found)
+	switch rule {
+	case restore:
+		g.log.Warn("restoring the newest snapshot", "why", why)
+		err = d.restoreNewest(newest)
+	case quarantine:
+		if err = d.close(); err != nil {
+			return err
+		}
+		var to string
+		if to, err = setAside(g.cfg.Dir); err != nil {
+			return err
+		}
+		g.log.Error("state set aside: this node starts empty and does not vote before it has caught up", "why", why, "moved_to", to)
+		g.disk, err = openDisk(g.cfg.Dir, g.raftLog, g.fatal)
+		return err
+	}
+	if err == nil {
+		err = d.verifyLog(found.snapshot, found.last)
+	}
+	if err != nil {
+		return errors.Join(err, d.close())
+	}
+	g.disk = d
+	return nil
+}
+
+// bootstrap forms the group on one of its first voters. Each does the same on its own; their logs agree.
+func (g *Group) bootstrap() error {
+	if !slices.Contains(g.cfg.Voters, g.cfg.Node) {
+		return nil
+	}
+	if fenced, err := mustRejoin(g.cfg.Dir); err != nil || fenced {
+		return err
+	}
+	exists, err := raft.HasExistingState(g.disk.logs, g.disk.logs, g.disk.snapshots)
+	if err != nil || exists {
+		return err
+	}
+	var conf raft.Configuration
+	for _, v := range slices.Sorted(slices.Values(g.cfg.Voters)) {
+		conf.Servers = append(conf.Servers, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(v), Address: raft.ServerAddress(v)})
+	}
+	// The transport is for older protocol versions only.
+	if err := raft.BootstrapCluster(g.cfg.raft(g.raftLog), g.disk.logs, g.disk.logs, g.disk.snapshots, nil, conf); err != nil {
+		return fmt.Errorf("form the group in %s: %w", g.cfg.Dir, err)
+	}
+	return nil
+}
+
+// fatal ends Run with err; the first one counts. It may be called from any goroutine and does not block.
+func (g *Group) fatal(err error) {
+	g.failOnce.Do(func() {
+		g.failure = err
+		close(g.failed)
+	})
+}
+
+// Run takes part in the group until ctx ends or this replica cannot go on; then it hands leadership over,
+// stops and closes the files. The error of a hung or failing disk means that the process must end: what was
+// being written has an unknown outcome. Run is called once.
+func (g *Group) Run(ctx context.Context) error {
+	defer close(g.closed)
+	r, err := g.startRaft()
+	if err != nil {
+		return errors.Join(err, g.disk.close())
+	}
+	inner, stopInner := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopInner()
+	var service, writers sync.WaitGroup
+	service.Go(func() { g.proposals.run(g.closing, r) })
+	service.Go(func() { g.follow(inner, r) })
+	service.Go(func() { g.search(inner) })
+	service.Go(func() { g.unfence(inner, r) })
+	service.Go(func() { g.announce(inner) })
+	writers.Go(func() { g.disk.store.run(inner, g.cfg.Timing.Flush) })
+	writers.Go(func() { g.raftLog.run(inner) })
+	close(g.started)
+
+	select {
+	case <-ctx.Done():
+		close(g.closing)
+		g.proposals.drain()
+		g.handOver(inner, r)
+		err = g.stopRaft(r, nil)
+	case <-g.failed:
+		close(g.closing)
+		err = g.stopRaft(r, g.failure)
+	}
+	stopInner()
+	g.links.close()
+	if err != nil { // a write may hang for ever; whoever waits for it is left behind, and the process ends
+		if waitFor(fatalGrace, service.Wait, writers.Wait, g.transport.wait) {
+			err = errors.Join(err, g.disk.close())
+		}
+		return err
+	}
+	service.Wait()
+	writers.Wait()
+	return g.closeDisk()
+}
+
+func (g *Group) startRaft() (*raft.Raft, error) {
+	fenced, err := mustRejoin(g.cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	logs, err := raft.NewLogCache(logCacheEntries, g.watched)
+	if err != nil {
+		return nil, err
+	}
+	layer := newTrackedLayer(g.cfg.Layer, g.cfg.Node)
+	g.transport = newTransport(layer, g.cfg.Dir, g.watched.hung, g.raftLog)
+	g.transport.fenced.Store(fenced)
+	conf := g.cfg.raft(g.raftLog)
+	notify := make(chan bool, 8) // raft waits when it is full; leaderships follow each other slower than they are read
+	conf.NotifyCh = notify
+	g.lead.notify = notify
+	r, err := raft.NewRaft(conf, g.machine, logs, g.watched, g.disk.snapshots, g.transport)
+	if err != nil {
+		g.transport.shut()
+		g.transport.wait()
+		return nil, fmt.Errorf("start raft in %s: %w", g.cfg.Dir, err)
+	}
+	g.watched.live.Store(true)
+	g.lead.observe(r)
+	g.raft.Store(r)
+	return r, nil
+}
+
+// stopRaft ends the library's goroutines. With a fault it does not insist.
+func (g *Group) stopRaft(r *raft.Raft, fault error) error {
+	stopped := r.Shutdown()
+	g.transport.shut()
+	if fault == nil {
+		select {
+		case <-g.failed: // the last writes failed
+			fault = g.failure
+		default:
+		}
+	}
+	if fault != nil {
+		waitFor(fatalGrace, func() { stopped.Error() })
+		return fault
+	}
+	stopped.Error()
+	g.transport.wait()
+	return nil
+}
+
+func (g *Group) closeDisk() error {
+	select {
+	case <-g.failed:
+		return errors.Join(g.failure, g.disk.close())
+	default:
+	}
+	return errors.Join(g.disk.store.flush(), g.disk.close())
+}
+
+// waitFor runs functions that may never return, and reports whether they did within d.
+func waitFor(d time.Duration, fs ...func()) bool {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for _, f := range fs {
+			f()
+		}
+	}()
+	select {
+	case <-done:
+		return true
+	case <-time.After(d):
+		return false
+	}
+}
+
+// Clock gives the group's committed time as this replica has applied it.
+func (g *Group) Clock() session.Committed { return g.disk.store.mark().clock }
+
+// Hash gives the rolling hash of the applied events and the index at which it stands. Replicas with equal
+// indexes have equal hashes.
+func (g *Group) Hash() (index uint64, hash [32]byte) {
+	at := g.disk.store.mark()
+	return at.index, at.hash
+}
+
+// OpenTurn is a turn that waits for its reply.
+type OpenTurn struct {
+	Session skein.SessionID
+	Subject skein.Subject
+	Turn    session.Turn
+	Seq     skein.Seq // of the session
+}
+
+// OpenTurns lists the open turns of the local replica, ordered by session.
+func (g *Group) OpenTurns() []OpenTurn {
+	states := g.disk.store.openStates()
+	turns := make([]OpenTurn, 0, len(states))
+	for id, st := range states {
+		if t, ok := st.OpenTurn(); ok {
+			turns = append(turns, OpenTurn{Session: id, Subject: st.Subject, Turn: *t, Seq: st.Seq})
+		}
+	}
+	slices.SortFunc(turns, func(a, b OpenTurn) int { return compareIDs(a.Session, b.Session) })
+	return turns
+}
+
+// Sessions lists sessions of the local replica in the order of their ids, those after an id, at most limit
+// and at most 1000.
+func (g *Group) Sessions(after skein.SessionID, limit int) ([]*session.State, error) {
+	return g.disk.store.list(after, limit)
+}

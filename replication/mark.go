@@ -1,0 +1,88 @@
+package replication
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/skein-mesh/skein/session"
+)
+
+// The buckets of the state file. Values carry a CRC, see seal.
+var (
+	sessionsBucket = []byte("sessions") // id -> wire.SessionState
+	eventsBucket   = []byte("events")   // id, 0, sequence number -> wire.Event
+	openBucket     = []byte("open")     // id of a session with an open turn -> nothing
+	metaBucket     = []byte("meta")
+
+	markKey = []byte("mark")
+	baseKey = []byte("base")
+)
+
+// mark is where a replica stands; it is stored in the same transaction as the changes that led to it.
+type mark struct {
+	index    uint64 // of the last log entry applied
+	term     uint64
+	clock    session.Committed
+	sessions uint64
+	hash     [32]byte // rolling, over the encoded events in the order in which they were applied
+}
+
+const markSize = 4*8 + 32
+
+func (m mark) encode() []byte {
+	buf := make([]byte, 0, markSize)
+	for _, v := range []uint64{m.index, m.term, uint64(m.clock), m.sessions} {
+		buf = binary.BigEndian.AppendUint64(buf, v)
+	}
+	return append(buf, m.hash[:]...)
+}
+
+func decodeMark(buf []byte) (m mark, err error) {
+	if len(buf) != markSize {
+		return m, fmt.Errorf("%w: the applied mark has %d bytes", errCorrupt, len(buf))
+	}
+	m.index, m.term = binary.BigEndian.Uint64(buf), binary.BigEndian.Uint64(buf[8:])
+	m.clock, m.sessions = session.Committed(binary.BigEndian.Uint64(buf[16:])), binary.BigEndian.Uint64(buf[24:])
+	copy(m.hash[:], buf[32:])
+	return m, nil
+}
+
+// readMark gives the zero mark for a fresh file.
+func readMark(tx *bolt.Tx) (mark, error) {
+	v := tx.Bucket(metaBucket).Get(markKey)
+	if v == nil {
+		return mark{}, nil
+	}
+	content, err := unseal(markKey, v)
+	if err != nil {
+		return mark{}, err
+	}
+	return decodeMark(content)
+}
+
+func writeMark(tx *bolt.Tx, m mark) error {
+	return tx.Bucket(metaBucket).Put(markKey, seal(markKey, m.encode()))
+}
+
+// readBase gives the index at which the file was installed from a snapshot, 0 when it never was. The log need
+// not reach that far.
+func readBase(tx *bolt.Tx) (uint64, error) {
+	v := tx.Bucket(metaBucket).Get(baseKey)
+	if v == nil {
+		return 0, nil
+	}
+	content, err := unseal(baseKey, v)
+	if err != nil {
+		return 0, err
+	}
+	if len(content) != 8 {
+		return 0, fmt.Errorf("%w: the snapshot base has %d bytes", errCorrupt, len(content))
+	}
+	return binary.BigEndian.Uint64(content), nil
+}
+
+func writeBase(tx *bolt.Tx, index uint64) error {
+	return tx.Bucket(metaBucket).Put(baseKey, seal(baseKey, indexKey(index)))
+}

@@ -1,0 +1,117 @@
+package replication
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/skein-mesh/skein"
+)
+
+// Status is how a group looks from one node.
+type Status struct {
+	Role   string // leader, follower, candidate, spare (a non-voter), none (in no configuration)
+	Leader skein.NodeID
+	Term   uint64
+
+	Applied uint64 // log index that the state machine has applied
+	Durable uint64 // log index that the state on disk has
+	Commit  uint64 // log index that this node knows to be committed
+
+	Voters, Spares []skein.NodeID // as the local replica knows them; empty with role none
+	Sessions       int
+	OpenTurns      int
+
+	SurvivesZone bool // a majority of the voters stays when any one zone is lost
+	Fenced       bool // this node set its state aside and does not vote until it has caught up
+	DiskHung     bool // a write to the log has run for more than two seconds
+}
+
+// Status tells how the group looks from here.
+func (g *Group) Status() Status {
+	at := g.disk.store.mark()
+	leader, _ := g.Leader()
+	s := Status{
+		Role: "none", Leader: leader, Applied: at.index, Durable: g.disk.store.durableIndex(),
+		Sessions: int(at.sessions), OpenTurns: g.disk.store.openCount(), DiskHung: g.watched.hung(),
+	}
+	r := g.raft.Load()
+	if r == nil {
+		return s
+	}
+	s.Term, s.Commit, s.Fenced = r.CurrentTerm(), r.CommitIndex(), g.transport.fenced.Load()
+	for _, x := range r.GetConfiguration().Configuration().Servers {
+		voter := x.Suffrage == raft.Voter
+		if id := skein.NodeID(x.ID); voter {
+			s.Voters = append(s.Voters, id)
+		} else {
+			s.Spares = append(s.Spares, id)
+		}
+		if x.ID == raft.ServerID(g.cfg.Node) {
+			s.Role = role(r.State(), voter)
+		}
+	}
+	s.SurvivesZone = g.survivesZone(s.Voters)
+	return s
+}
+
+func role(state raft.RaftState, voter bool) string {
+	switch {
+	case state == raft.Leader:
+		return "leader"
+	case !voter:
+		return "spare"
+	case state == raft.Candidate:
+		return "candidate"
+	}
+	return "follower"
+}
+
+// survivesZone judges by the voters, or, where this node knows none, by the zones of the region.
+func (g *Group) survivesZone(voters []skein.NodeID) bool {
+	zones := map[skein.Zone]int{}
+	for _, c := range g.cfg.Peers.Candidates() {
+		switch {
+		case slices.Contains(voters, c.Node):
+			zones[c.Zone]++
+		case len(voters) == 0 && !c.Gone:
+			zones[c.Zone] = 1
+		}
+	}
+	return survivesZone(zones)
+}
+
+// announce says once, when the group is up, whether it survives the loss of a zone.
+func (g *Group) announce(ctx context.Context) {
+	t := time.NewTicker(reconcileEvery)
+	defer t.Stop()
+	for since := time.Now(); ; {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+		s := g.Status()
+		if s.SurvivesZone {
+			return
+		}
+		if (s.Leader != "" && g.listed(s.Voters)) || time.Since(since) > g.cfg.Timing.Stable {
+			g.log.Warn("this region does not survive the loss of a zone: it needs three zones with a voter in each",
+				"region", string(g.cfg.Region), "voters", s.Voters)
+			return
+		}
+	}
+}
+
+// listed reports whether gossip knows every node.
+func (g *Group) listed(nodes []skein.NodeID) bool {
+	known := g.cfg.Peers.Candidates()
+	for _, id := range nodes {
+		if !slices.ContainsFunc(known, func(c Candidate) bool { return c.Node == id }) {
+			return false
+		}
+	}
+	return len(nodes) > 0
+}

@@ -1,0 +1,337 @@
+package replication
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"sync"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+	bolt "go.etcd.io/bbolt"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/skein-mesh/skein"
+	"github.com/skein-mesh/skein/session"
+	"github.com/skein-mesh/skein/wire"
+)
+
+const (
+	stateFile = "state.db"
+
+	cleanStates  = 1024     // sessions kept in memory that the disk has too
+	flushOps     = 4096     // changes that call for a flush at once
+	maxPending   = 16384    // changes that may wait for the disk; beyond it the state machine waits
+	maxPendBytes = 32 << 20 // likewise, in bytes of events
+	maxWatchers  = 16384    // readers that may wait for a session
+)
+
+// change is what happened to one session since the last flush.
+type change struct {
+	state  *session.State
+	events []storedEvent // kept ones, rising
+}
+
+type storedEvent struct {
+	seq   skein.Seq
+	value []byte // encoded wire.Event
+}
+
+// batch is what one log entry did, published at once so that a flush never splits an entry.
+type batch struct {
+	at      mark
+	changes map[skein.SessionID]*change
+}
+
+// store is the state of the group: bbolt behind an overlay in memory. The state machine is the only writer.
+type store struct {
+	dir   string
+	fatal func(error)
+	kick  chan struct{} // capacity 1: a flush is wanted at once
+	wake  chan struct{} // capacity 1: there is something to flush
+
+	flushMu sync.Mutex // one flush, snapshot start or restore at a time
+
+	dbMu sync.RWMutex // guards db against the swap of a restore; held while a transaction reads
+	db   *bolt.DB
+
+	mu       sync.Mutex // guards the fields below; no I/O under it
+	dirty    map[skein.SessionID]*change
+	flushing map[skein.SessionID]*change
+	clean    *simplelru.LRU[skein.SessionID, *session.State]
+	open     map[skein.SessionID]*session.State // sessions with an open turn
+	at       mark                               // what dirty, flushing and the disk hold together
+	durable  uint64                             // index that the disk holds
+	pending  int                                // changes in dirty
+	bytes    int
+	room     chan struct{} // closed when a flush made room
+	watchers map[skein.SessionID]*watcher
+	watching int
+}
+
+type watcher struct {
+	changed chan struct{}
+	readers int
+}
+
+// openStore opens or makes the state file of dir. fatal is called with an error that ends the replica.
+func openStore(dir string, fatal func(error)) (*store, error) {
+	s := &store{dir: dir, fatal: fatal, kick: make(chan struct{}, 1), wake: make(chan struct{}, 1), watchers: map[skein.SessionID]*watcher{}}
+	db, err := openState(s.path())
+	if err != nil {
+		return nil, err
+	}
+	if err := s.load(db); err != nil {
+		db.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func openState(path string) (*bolt.DB, error) {
+	return openDB(path, makeBuckets(sessionsBucket, eventsBucket, openBucket, metaBucket))
+}
+
+func (s *store) path() string { return filepath.Join(s.dir, stateFile) }
+
+// load makes db the store's and builds the overlay from it. Callers hold flushMu or are alone.
+func (s *store) load(db *bolt.DB) error {
+	clean, err := simplelru.NewLRU[skein.SessionID, *session.State](cleanStates, nil)
+	if err != nil {
+		return err
+	}
+	var at mark
+	open := map[skein.SessionID]*session.State{}
+	err = db.View(func(tx *bolt.Tx) error {
+		if at, err = readMark(tx); err != nil {
+			return err
+		}
+		return tx.Bucket(openBucket).ForEach(func(id, _ []byte) error {
+			st, err := readState(tx, skein.SessionID(id))
+			if err == nil && st != nil {
+				open[st.ID] = st
+			}
+			return err
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.path(), err)
+	}
+	s.dbMu.Lock()
+	s.db = db
+	s.dbMu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dirty, s.flushing, s.clean, s.open = map[skein.SessionID]*change{}, nil, clean, open
+	s.at, s.durable, s.pending, s.bytes = at, at.index, 0, 0
+	for id := range s.watchers {
+		s.notifyLocked(id)
+	}
+	return nil
+}
+
+// view runs f in a read transaction. Transactions are short: a long one keeps pages from being reused.
+func (s *store) view(f func(*bolt.Tx) error) error {
+	s.dbMu.RLock()
+	defer s.dbMu.RUnlock()
+	if err := s.db.View(f); err != nil {
+		return fmt.Errorf("%s: %w", s.path(), err)
+	}
+	return nil
+}
+
+// get gives the newest state of a session, nil when there is none.
+func (s *store) get(id skein.SessionID) (*session.State, error) {
+	if st := s.cached(id); st != nil {
+		return st, nil
+	}
+	var st *session.State
+	err := s.view(func(tx *bolt.Tx) (err error) {
+		st, err = readState(tx, id)
+		return err
+	})
+	return st, err
+}
+
+func (s *store) cached(id skein.SessionID) *session.State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.dirty[id]; c != nil {
+		return c.state
+	}
+	if c := s.flushing[id]; c != nil {
+		return c.state
+	}
+	if st, ok := s.clean.Get(id); ok {
+		return st
+	}
+	return nil
+}
+
+// publish takes in what one log entry did. Only the state machine calls it.
+func (s *store) publish(b batch) {
+	s.mu.Lock()
+	for id, c := range b.changes {
+		s.takeLocked(id, c)
+	}
+	s.at = b.at
+	s.pending++
+	full := s.pending >= flushOps || s.bytes >= maxPendBytes/4
+	s.mu.Unlock()
+	signal(s.wake)
+	if full {
+		signal(s.kick)
+	}
+}
+
+func (s *store) takeLocked(id skein.SessionID, c *change) {
+	if old := s.dirty[id]; old != nil {
+		old.state = c.state
+		old.events = append(old.events, c.events...)
+	} else {
+		s.dirty[id] = c
+	}
+	s.pending += 1 + len(c.events)
+	for i := range c.events {
+		s.bytes += len(c.events[i].value)
+	}
+	if _, open := c.state.OpenTurn(); open {
+		s.open[id] = c.state
+	} else {
+		delete(s.open, id)
+	}
+	s.notifyLocked(id)
+}
+
+// waitRoom blocks while too much waits for the disk; it returns at once when stop is closed.
+func (s *store) waitRoom(stop <-chan struct{}) {
+	for {
+		s.mu.Lock()
+		if s.pending < maxPending && s.bytes < maxPendBytes {
+			s.mu.Unlock()
+			return
+		}
+		if s.room == nil {
+			s.room = make(chan struct{})
+		}
+		room := s.room
+		s.mu.Unlock()
+		select {
+		case <-room:
+		case <-stop:
+			return
+		}
+	}
+}
+
+// watch gives a channel that is closed at the next change of the session; leave must be called once.
+func (s *store) watch(id skein.SessionID) (changed <-chan struct{}, leave func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.watching >= maxWatchers {
+		return nil, nil, skein.Fault(skein.CodeOverloaded, "%d readers wait already", s.watching)
+	}
+	w := s.watchers[id]
+	if w == nil {
+		w = &watcher{changed: make(chan struct{})}
+		s.watchers[id] = w
+	}
+	w.readers++
+	s.watching++
+	return w.changed, func() { s.unwatch(id, w) }, nil
+}
+
+func (s *store) unwatch(id skein.SessionID, w *watcher) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watching--
+	if w.readers--; w.readers == 0 && s.watchers[id] == w {
+		delete(s.watchers, id)
+	}
+}
+
+func (s *store) notifyLocked(id skein.SessionID) {
+	if w := s.watchers[id]; w != nil {
+		close(w.changed)
+		delete(s.watchers, id)
+	}
+}
+
+// mark gives the index that is applied with what belongs to it.
+func (s *store) mark() mark {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.at
+}
+
+func (s *store) durableIndex() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.durable
+}
+
+// openStates lists the sessions that have an open turn.
+func (s *store) openStates() map[skein.SessionID]*session.State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.open)
+}
+
+func (s *store) openCount() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.open)
+}
+
+// overlaid gives what the overlay holds of a session's events, oldest first.
+func (s *store) overlaid(id skein.SessionID) []storedEvent {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var events []storedEvent
+	for _, m := range []map[skein.SessionID]*change{s.flushing, s.dirty} {
+		if c := m[id]; c != nil {
+			events = append(events, c.events...)
+		}
+	}
+	return events
+}
+
+func (s *store) close() error {
+	s.flushMu.Lock()
+	defer s.flushMu.Unlock()
+	s.dbMu.Lock()
+	defer s.dbMu.Unlock()
+	return s.db.Close()
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// readState reads a session, nil when there is none.
+func readState(tx *bolt.Tx, id skein.SessionID) (*session.State, error) {
+	key := []byte(id)
+	v := tx.Bucket(sessionsBucket).Get(key)
+	if v == nil {
+		return nil, nil
+	}
+	content, err := unseal(key, v)
+	if err != nil {
+		return nil, err
+	}
+	w := &wire.SessionState{}
+	if err := proto.Unmarshal(content, w); err != nil {
+		return nil, fmt.Errorf("%w: session %s: %w", errCorrupt, id, err)
+	}
+	return stateFromWire(w), nil
+}
+
+// eventKey is the session's id, a zero byte, which no id holds, and the sequence number.
+func eventKey(id skein.SessionID, seq skein.Seq) []byte {
+	key := make([]byte, 0, len(id)+9)
+	key = append(append(key, id...), 0)
+	return binary.BigEndian.AppendUint64(key, uint64(seq))
+}

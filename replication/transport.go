@@ -1,0 +1,233 @@
+package replication
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+const (
+	rpcTimeout = 3 * time.Second // of one request between replicas; a snapshot gets more by its size
+	connPool   = 3               // idle streams kept to each replica: entries, heartbeats, votes
+)
+
+var (
+	errSilent = errors.New("this replica's disk hangs")
+	errFenced = errors.New("this replica lost its disk and does not vote before it has caught up")
+)
+
+// transport is the library's transport made safe. It implements pre-vote by embedding; it
+//   - keeps heartbeats on the main loop: their fast path changes the term beside it (hashicorp/raft issue 695);
+//   - is silent while the disk hangs (issue 503);
+//   - neither asks nor gives votes while the fence is up;
+//   - spools a snapshot to disk and verifies it before raft sees it, since raft receives it on its main loop and
+//     publishes it before the state machine has taken it;
+//   - notes how far each follower is, which the library does not tell.
+type transport struct {
+	*raft.NetworkTransport
+	layer  *trackedLayer
+	silent func() bool
+	fenced atomic.Bool
+	ahead  atomic.Uint64 // the highest commit index that a leader has told
+	dir    string        // for spooled snapshots
+
+	rpcs  chan raft.RPC
+	stop  chan struct{}
+	pumps sync.WaitGroup
+	spool chan struct{} // capacity 1: one snapshot at a time
+
+	mu      sync.Mutex // guards matched
+	matched map[raft.ServerID]uint64
+}
+
+var _ raft.WithPreVote = (*transport)(nil)
+
+func newTransport(layer *trackedLayer, dir string, silent func() bool, logger *raftLog) *transport {
+	inner := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: layer, MaxPool: connPool, Timeout: rpcTimeout, Logger: logger,
+		MaxRPCsInFlight: 1, // pipelining can wedge a follower for ever (hashicorp/raft issue 612)
+	})
+	t := &transport{
+		NetworkTransport: inner, layer: layer, silent: silent, dir: dir,
+		rpcs: make(chan raft.RPC), stop: make(chan struct{}), spool: make(chan struct{}, 1),
+		matched: map[raft.ServerID]uint64{},
+	}
+	t.pumps.Go(t.pump)
+	return t
+}
+
+// SetHeartbeatHandler ignores the handler.
+func (t *transport) SetHeartbeatHandler(func(raft.RPC)) {}
+
+// Consumer gives the requests of other replicas, votes filtered and snapshots spooled.
+func (t *transport) Consumer() <-chan raft.RPC { return t.rpcs }
+
+func (t *transport) pump() {
+	for {
+		select {
+		case rpc := <-t.NetworkTransport.Consumer():
+			t.admit(rpc)
+		case <-t.stop:
+			return
+		}
+	}
+}
+
+func (t *transport) admit(rpc raft.RPC) {
+	switch c := rpc.Command.(type) {
+	case *raft.AppendEntriesRequest:
+		if c.LeaderCommitIndex > t.ahead.Load() { // only the pump writes it
+			t.ahead.Store(c.LeaderCommitIndex)
+		}
+	case *raft.RequestVoteRequest, *raft.RequestPreVoteRequest:
+		if t.fenced.Load() {
+			rpc.Respond(nil, errFenced)
+			return
+		}
+	case *raft.InstallSnapshotRequest:
+		t.pumps.Go(func() { t.receive(rpc) })
+		return
+	}
+	t.deliver(rpc)
+}
+
+func (t *transport) deliver(rpc raft.RPC) {
+	select {
+	case t.rpcs <- rpc:
+	case <-t.stop:
+	}
+}
+
+// receive spools a snapshot, checks it and hands it on from the file.
+func (t *transport) receive(rpc raft.RPC) {
+	select {
+	case t.spool <- struct{}{}:
+		defer func() { <-t.spool }()
+	default:
+		rpc.Respond(nil, errors.New("another snapshot is being received"))
+		return
+	}
+	f, err := t.receiveFile(rpc)
+	if err != nil {
+		rpc.Respond(nil, err)
+		return
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	done := make(chan raft.RPCResponse, 1)
+	answer := rpc.RespChan
+	rpc.Reader, rpc.RespChan = f, done
+	t.deliver(rpc)
+	select {
+	case resp := <-done:
+		answer <- resp // has room for one
+	case <-t.stop:
+	}
+}
+
+func (t *transport) receiveFile(rpc raft.RPC) (*os.File, error) {
+	f, err := os.CreateTemp(t.dir, "incoming-*")
+	if err != nil {
+		return nil, fmt.Errorf("spool snapshot: %w", err)
+	}
+	err = func() error {
+		if _, err := f.ReadFrom(rpc.Reader); err != nil {
+			return err
+		}
+		if _, err := f.Seek(0, 0); err != nil {
+			return err
+		}
+		if err := readSnapshot(f, io.Discard); err != nil {
+			return err
+		}
+		_, err := f.Seek(0, 0)
+		return err
+	}()
+	if err != nil {
+		f.Close()
+		os.Remove(f.Name())
+		return nil, fmt.Errorf("spool snapshot: %w", err)
+	}
+	return f, nil
+}
+
+// removeSpooled clears what a crash left of received snapshots.
+func removeSpooled(dir string) error {
+	left, err := filepath.Glob(filepath.Join(dir, "incoming-*"))
+	for _, path := range left {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
+}
+
+// AppendEntries sends entries or a heartbeat, and notes what the follower has.
+func (t *transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if t.silent() {
+		return errSilent
+	}
+	err := t.NetworkTransport.AppendEntries(id, addr, req, resp)
+	if err == nil && resp.Success {
+		match := req.PrevLogEntry
+		if n := len(req.Entries); n > 0 {
+			match = req.Entries[n-1].Index
+		}
+		t.note(id, match)
+	}
+	return err
+}
+
+func (t *transport) note(id raft.ServerID, match uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.matched[id] = max(t.matched[id], match)
+}
+
+// progress gives the highest index that a follower has confirmed since this node last became leader.
+func (t *transport) progress(id raft.ServerID) uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.matched[id]
+}
+
+func (t *transport) forgetProgress() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	clear(t.matched)
+}
+
+// RequestVote asks for a vote unless the fence is up.
+func (t *transport) RequestVote(id raft.ServerID, addr raft.ServerAddress, req *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	if t.fenced.Load() {
+		return errFenced
+	}
+	return t.NetworkTransport.RequestVote(id, addr, req, resp)
+}
+
+// RequestPreVote asks whether a vote would be given, unless the fence is up.
+func (t *transport) RequestPreVote(id raft.ServerID, addr raft.ServerAddress, req *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	if t.fenced.Load() {
+		return errFenced
+	}
+	return t.NetworkTransport.RequestPreVote(id, addr, req, resp)
+}
+
+// shut ends every stream, so that requests under way fail at once. Raft closes the transport again; that is harmless.
+func (t *transport) shut() {
+	t.NetworkTransport.Close()
+	t.layer.shut()
+}
+
+// wait ends what the transport started. Raft has stopped by then.
+func (t *transport) wait() {
+	close(t.stop)
+	t.pumps.Wait()
+	t.CloseStreams()
+	t.layer.wait()
+}

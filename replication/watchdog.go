@@ -1,0 +1,114 @@
+package replication
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// A leader whose disk hangs keeps its lease by heartbeats alone (hashicorp/raft issue 503). Past diskHungQuiet
+// its transport falls silent, so that the others elect; past diskHungExit the process has to end. A hung write is never
+// given up while the replica runs on: it may still reach the disk.
+const (
+	diskHungQuiet = 2 * time.Second
+	diskHungExit  = 10 * time.Second
+)
+
+var errDiskHung = errors.New("the disk hangs")
+
+// watchedLog is the log and stable store that raft sees. The first error of a write or a damaged entry is fatal
+// and sticks: after a failed append the record may be on disk all the same and commit later.
+type watchedLog struct {
+	inner  rawLog
+	fatal  func(error)
+	live   atomic.Bool // raft runs: its goroutines are ended rather than let into a panic
+	since  atomic.Int64
+	broken atomic.Pointer[error]
+	epoch  time.Time // since counts from here
+}
+
+// rawLog is what watchedLog watches; a test puts a slow or failing one here.
+type rawLog interface {
+	raft.LogStore
+	raft.StableStore
+}
+
+func newWatchedLog(inner rawLog, fatal func(error)) *watchedLog {
+	return &watchedLog{inner: inner, fatal: fatal, epoch: time.Now()}
+}
+
+// hung reports whether a write has run for longer than a leader may stay silent about it.
+func (w *watchedLog) hung() bool {
+	since := w.since.Load()
+	return since != 0 && time.Since(w.epoch)-time.Duration(since) > diskHungQuiet
+}
+
+// write runs one write under the watch.
+func (w *watchedLog) write(what string, f func() error) error {
+	if err := w.broken.Load(); err != nil {
+		return *err
+	}
+	w.since.Store(int64(time.Since(w.epoch)) | 1)
+	exit := time.AfterFunc(diskHungExit, func() {
+		w.fatal(fmt.Errorf("%s: %w: it has run for %v", what, errDiskHung, diskHungExit))
+	})
+	err := f()
+	exit.Stop()
+	w.since.Store(0)
+	if err != nil {
+		err = fmt.Errorf("%s, its outcome is unknown: %w", what, err)
+		w.broken.Store(&err)
+		w.fatal(err)
+	}
+	return err
+}
+
+// end ends the calling goroutine of the library, which would panic on err; the group is stopping already.
+func (w *watchedLog) end(err error) error {
+	if w.live.Load() {
+		runtime.Goexit()
+	}
+	return err
+}
+
+func (w *watchedLog) FirstIndex() (uint64, error) { return w.inner.FirstIndex() }
+func (w *watchedLog) LastIndex() (uint64, error)  { return w.inner.LastIndex() }
+
+func (w *watchedLog) GetLog(index uint64, l *raft.Log) error {
+	err := w.inner.GetLog(index, l)
+	if err == nil || errors.Is(err, raft.ErrLogNotFound) {
+		return err
+	}
+	w.fatal(fmt.Errorf("read the log: %w", err))
+	return w.end(err)
+}
+
+func (w *watchedLog) StoreLog(l *raft.Log) error { return w.StoreLogs([]*raft.Log{l}) }
+
+func (w *watchedLog) StoreLogs(logs []*raft.Log) error {
+	return w.write("append to the log", func() error { return w.inner.StoreLogs(logs) })
+}
+
+func (w *watchedLog) DeleteRange(low, high uint64) error {
+	return w.write("cut the log", func() error { return w.inner.DeleteRange(low, high) })
+}
+
+func (w *watchedLog) Set(key, value []byte) error {
+	return w.write("store the vote", func() error { return w.inner.Set(key, value) })
+}
+
+func (w *watchedLog) Get(key []byte) ([]byte, error) { return w.inner.Get(key) }
+
+func (w *watchedLog) SetUint64(key []byte, value uint64) error {
+	err := w.write("store the term", func() error { return w.inner.SetUint64(key, value) })
+	if err != nil {
+		return w.end(err)
+	}
+	return nil
+}
+
+func (w *watchedLog) GetUint64(key []byte) (uint64, error) { return w.inner.GetUint64(key) }
