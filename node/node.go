@@ -1,0 +1,182 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/skein-mesh/skein"
+	"github.com/skein-mesh/skein/admin"
+	"github.com/skein-mesh/skein/gateway"
+	"github.com/skein-mesh/skein/geo"
+	"github.com/skein-mesh/skein/geo/geodns"
+	"github.com/skein-mesh/skein/mesh"
+	"github.com/skein-mesh/skein/replication"
+	"github.com/skein-mesh/skein/telemetry"
+	"github.com/skein-mesh/skein/turn"
+)
+
+// Node is one running agent.
+type Node struct {
+	cfg   Config
+	log   *slog.Logger
+	self  skein.Runner
+	place skein.Place
+
+	secrets *secrets
+	sockets *sockets
+	meters  *telemetry.Registry
+
+	socket  *mesh.Socket
+	mesh    *mesh.Mesh
+	group   *replication.Group
+	desk    *turn.Desk
+	answers *answers
+	gateway *gateway.Gateway
+	dns     *geodns.Server
+	admin   *admin.Server
+	locator *geo.Locator
+}
+
+// Run builds the node and runs it until ctx ends, then stops it in order. An error that an operator can mend is one
+// line that says what and how.
+func Run(ctx context.Context, cfg Config) error {
+	n, err := New(cfg)
+	if err != nil {
+		return err
+	}
+	return n.Run(ctx)
+}
+
+// New opens files and sockets; nothing runs yet. After an error everything is closed again.
+func New(cfg Config) (*Node, error) {
+	if err := cfg.fill(); err != nil {
+		return nil, err
+	}
+	n := &Node{
+		cfg: cfg, log: cfg.Log.With("node", cfg.Node), meters: telemetry.New(),
+		place: skein.Place{Node: cfg.Node, Region: cfg.Region, Zone: cfg.Zone},
+	}
+	for _, step := range []func() error{n.openFiles, n.openSockets, n.openMesh, n.openGroup, n.openDesk, n.openGateway, n.openDNS, n.openAdmin} {
+		if err := step(); err != nil {
+			n.close()
+			return nil, err
+		}
+	}
+	return n, nil
+}
+
+// close gives back what New opened, when Run will not.
+func (n *Node) close() {
+	n.sockets.close()
+	n.secrets.close()
+}
+
+// stage is a set of rooms that start and stop together. The first that fails ends the node.
+type stage struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	failed chan<- error
+	wg     sync.WaitGroup
+}
+
+func newStage(failed chan<- error) *stage {
+	s := &stage{failed: failed}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+func (s *stage) run(name string, f func(context.Context) error) {
+	s.wg.Go(func() {
+		err := f(s.ctx)
+		if s.ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
+			return
+		}
+		if err == nil {
+			err = errors.New("ended by itself")
+		}
+		select {
+		case s.failed <- fmt.Errorf("%s: %w", name, err):
+		default: // the node is ending already
+		}
+	})
+}
+
+func (s *stage) stop() {
+	s.cancel()
+	s.wg.Wait()
+}
+
+// Run runs the node until ctx ends or a room fails.
+func (n *Node) Run(ctx context.Context) error {
+	defer n.close()
+	failed := make(chan error, 1)
+	base, group, work, front := newStage(failed), newStage(failed), newStage(failed), newStage(failed)
+	base.run("socket", n.socket.Run)
+	base.run("mesh", n.mesh.Run)
+	group.run("group", n.group.Run)
+	work.run("turns", n.desk.Run)
+	work.run("failover", n.watch)
+	work.run("assistant", n.answers.run)
+	front.run("gateway", n.gateway.Run)
+	front.run("admin", func(ctx context.Context) error { return n.admin.Run(ctx, n.sockets.adminConn) })
+	front.run("load", n.reportLoad)
+	if n.dns != nil {
+		front.run("dns", n.dns.Run)
+		front.run("dns answers", n.followDNS)
+	}
+	n.log.Info("node started", "region", n.cfg.Region, "zone", n.cfg.Zone, "incarnation", n.self.Incarnation,
+		"client", n.sockets.client.String(), "service", n.cfg.Service)
+
+	var err error
+	select {
+	case <-ctx.Done():
+		n.drain()
+	case err = <-failed:
+		n.log.Error("node fails", "error", err)
+	}
+	front.stop()
+	work.stop()
+	group.stop()
+	n.leave()
+	base.stop()
+	n.log.Info("node stopped")
+	return err
+}
+
+// drain sends the clients elsewhere and lets running turns end, for as long as Config.Drain.
+func (n *Node) drain() {
+	ctx, cancel := context.WithTimeout(context.Background(), n.cfg.Drain)
+	defer cancel()
+	n.mesh.SetDraining(true)
+	n.desk.SetDraining(true)
+	n.gateway.Drain(ctx)
+	if err := n.desk.Idle(ctx); err != nil {
+		n.log.Info("turns are left to other nodes", "turns", n.desk.Running())
+	}
+}
+
+func (n *Node) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := n.mesh.Leave(ctx); err != nil {
+		n.log.Info("left without saying so", "error", err)
+	}
+}
+
+// SetDraining drains this node while it goes on running, or takes it back into service.
+func (n *Node) SetDraining(on bool) {
+	n.mesh.SetDraining(on)
+	n.desk.SetDraining(on)
+	n.gateway.SetDraining(on)
+	n.log.Info("drain state set", "draining", on)
+}
+
+// Group is the replica that the node keeps of its region's group; tests compare replicas by it.
+func (n *Node) Group() *replication.Group { return n.group }
+
+// Mesh is the node's view of the membership.
+func (n *Node) Mesh() *mesh.Mesh { return n.mesh }

@@ -1,0 +1,137 @@
+package node
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"net/netip"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/skein-mesh/skein"
+	"github.com/skein-mesh/skein/admin"
+)
+
+func (n *Node) openAdmin() error {
+	var err error
+	n.admin, err = admin.New(admin.Config{
+		Node: n.cfg.Node, Region: n.cfg.Region, Zone: n.cfg.Zone, Incarnation: n.self.Incarnation, Build: Build(),
+		Token: n.secrets.admin, Mesh: adminMesh{n}, Group: adminGroup{n}, Health: health{n}, Metrics: n.metrics(), Log: n.log,
+		Refused: func(c skein.Code) {
+			n.meters.Counter("skein_admin_refused_total", "Operators' requests that were refused, by code.", label("code", c.String())).Inc()
+		},
+	})
+	return err
+}
+
+// Version is set by the linker for a release.
+var Version = "dev"
+
+// Build says what this binary was built from.
+func Build() admin.Build {
+	b := admin.Build{Version: Version, Go: runtime.Version()}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return b
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			b.Commit = s.Value
+		}
+	}
+	return b
+}
+
+// adminMesh shows the membership to operators.
+type adminMesh struct{ n *Node }
+
+// Members satisfies admin.Mesh.
+func (a adminMesh) Members() []admin.Member {
+	leader, _ := a.n.group.Leader()
+	var out []admin.Member
+	for _, m := range a.n.mesh.Members() {
+		rtt, _ := a.n.mesh.RTT(m.Node)
+		am := admin.Member{
+			Node: m.Node, Region: m.Region, Zone: m.Zone, Incarnation: m.Incarnation, Status: m.Status.String(),
+			Draining: m.Draining, Voter: m.Voter, Leader: m.Node == leader, Load: m.Load,
+			RTT: float64(rtt.Microseconds()) / 1000, Since: m.Since, QUIC: texts(m.QUIC), HTTPS: texts(m.HTTPS),
+		}
+		if m.DNS.IsValid() {
+			am.DNS = m.DNS.String()
+		}
+		if m.Admin.IsValid() {
+			am.Admin = m.Admin.String()
+		}
+		out = append(out, am)
+	}
+	return out
+}
+
+// Drain satisfies admin.Mesh.
+func (a adminMesh) Drain(ctx context.Context, node skein.NodeID, on bool) error {
+	return a.n.order(ctx, node, on)
+}
+
+func texts(list []netip.AddrPort) []string {
+	out := make([]string, len(list))
+	for i, a := range list {
+		out[i] = a.String()
+	}
+	return out
+}
+
+// adminGroup shows the region's group to operators.
+type adminGroup struct{ n *Node }
+
+// Status satisfies admin.Group.
+func (a adminGroup) Status() admin.GroupStatus {
+	st := a.n.group.Status()
+	index, hash := a.n.group.Hash()
+	return admin.GroupStatus{
+		Role: st.Role, Leader: st.Leader, Term: st.Term, Quorum: a.n.group.Quorum(), Applied: st.Applied, Durable: st.Durable,
+		Commit: st.Commit, HashIndex: index, Hash: hex.EncodeToString(hash[:]), Voters: st.Voters, Spares: st.Spares,
+		Sessions: st.Sessions, OpenTurns: st.OpenTurns, SurvivesZone: st.SurvivesZone,
+	}
+}
+
+// Sessions satisfies admin.Group.
+func (a adminGroup) Sessions(_ context.Context, after skein.SessionID, limit int) ([]admin.Session, error) {
+	if a.n.group.Status().Role == "none" {
+		return nil, skein.Fault(skein.CodeRefused, "node %s keeps no replica: ask a voter", a.n.cfg.Node)
+	}
+	states, err := a.n.group.Sessions(after, limit)
+	if err != nil {
+		return nil, err
+	}
+	var out []admin.Session
+	for _, st := range states {
+		s := admin.Session{
+			Session: st.ID, Subject: st.Subject, Assistant: st.Assistant, Home: st.Home, Epoch: st.Epoch, Seq: st.Seq, Turns: st.Count,
+		}
+		if k := len(st.Turns); k > 0 {
+			s.Node = st.Turns[k-1].Place.Node
+		}
+		if t, ok := st.OpenTurn(); ok {
+			s.OpenTurn = t.ID.String()
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// health answers the probes.
+type health struct{ n *Node }
+
+// Live satisfies admin.Health. A fault that only a restart mends ends the process by itself.
+func (health) Live() error { return nil }
+
+// Ready satisfies admin.Health.
+func (h health) Ready() error {
+	switch {
+	case h.n.mesh.Self().Draining:
+		return errors.New("draining")
+	case !h.n.group.Quorum():
+		return errors.New("the region's group has no leader that is heard here")
+	}
+	return nil
+}

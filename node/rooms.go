@@ -1,0 +1,152 @@
+package node
+
+import (
+	"context"
+	"crypto/ed25519"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/skein-mesh/skein"
+	"github.com/skein-mesh/skein/gateway"
+	"github.com/skein-mesh/skein/mesh"
+	"github.com/skein-mesh/skein/replication"
+	"github.com/skein-mesh/skein/turn"
+	"github.com/skein-mesh/skein/wire"
+)
+
+func (n *Node) openMesh() error {
+	self := mesh.Member{
+		Node: n.cfg.Node, Region: n.cfg.Region, Zone: n.cfg.Zone, Incarnation: n.self.Incarnation,
+	}
+	self.QUIC = append(self.QUIC, n.advertised(n.sockets.client.Port()))
+	self.HTTPS = self.QUIC
+	if n.sockets.dns.IsValid() {
+		self.DNS = n.advertised(n.sockets.dns.Port())
+	}
+	self.Admin = n.sockets.admin
+	var err error
+	n.mesh, err = mesh.New(mesh.Config{
+		Self: self, Identity: n.secrets.identity, Secret: n.secrets.secret, Socket: n.socket, Network: n.cfg.Network,
+		GossipAddr: n.cfg.Listen.Gossip, GlobalAddr: n.cfg.Listen.Global, Seeds: n.cfg.Seeds, Abroad: n.cfg.Abroad,
+		RegionTransport: n.cfg.RegionGossip, GlobalTransport: n.cfg.GlobalGossip, Log: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	n.mesh.Handle(serviceRun, n.handleRun)
+	n.mesh.Handle(serviceOrder, n.handleOrder)
+	return nil
+}
+
+func (n *Node) openGroup() error {
+	var err error
+	n.group, err = replication.Open(replication.Config{
+		Node: n.cfg.Node, Region: n.cfg.Region, Zone: n.cfg.Zone, Dir: n.replicaDir(),
+		Layer: n.mesh.RaftLayer(serviceRaft), Voters: n.cfg.Voters, Peers: groupPeers{n}, Log: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	n.mesh.Handle(serviceGroup, n.group.Serve)
+	return nil
+}
+
+// groupPeers shows the region's members to the group.
+type groupPeers struct{ n *Node }
+
+// Candidates satisfies replication.Peers.
+func (p groupPeers) Candidates() []replication.Candidate {
+	var out []replication.Candidate
+	for _, m := range p.n.mesh.Members() {
+		if m.Region != p.n.cfg.Region {
+			continue
+		}
+		out = append(out, replication.Candidate{
+			Node: m.Node, Zone: m.Zone, Healthy: m.Status == mesh.Alive,
+			Gone: m.Status == mesh.Dead || m.Status == mesh.Left, Draining: m.Draining,
+		})
+	}
+	return out
+}
+
+// Dial satisfies replication.Peers.
+func (p groupPeers) Dial(ctx context.Context, node skein.NodeID, service string) (net.Conn, error) {
+	return p.n.mesh.Dial(ctx, node, service)
+}
+
+func (n *Node) openDesk() error {
+	answers, err := n.openAnswers()
+	if err != nil {
+		return err
+	}
+	n.answers = answers
+	n.desk = turn.New(turn.Config{
+		Store: n.group, Answerer: answers, Self: n.self, Place: n.place, Log: n.log, Observe: n.observe(),
+	})
+	return nil
+}
+
+// observe counts runs by how they ended.
+func (n *Node) observe() func(turn.Outcome) {
+	took := n.meters.Histogram("skein_run_seconds", "Time from a turn's arrival at its runner to its end there.", secondsBounds())
+	return func(o turn.Outcome) {
+		n.meters.Counter("skein_runs_total", "Turns that ended at this node, by how.", label("status", o.Status)).Inc()
+		if o.Status == "completed" {
+			took.Observe(o.Took.Seconds())
+		}
+	}
+}
+
+func (n *Node) openGateway() error {
+	var err error
+	n.gateway, err = gateway.New(gateway.Config{
+		Node: n.cfg.Node, Region: n.cfg.Region, Zone: n.cfg.Zone, Service: n.cfg.Service,
+		Sessions: n.desk, Abroad: n.dialAbroad, Peers: n.peers, PeersChanged: n.mesh.Changed,
+		Keys: []ed25519.PublicKey{n.secrets.tokens}, AltSvc: n.sockets.client.Port(),
+		Limits: gateway.Limits{
+			TurnsPerSecond: n.cfg.Limits.TurnsPerSecond, Burst: n.cfg.Limits.Burst, Sessions: n.cfg.Limits.Sessions,
+		},
+		Native: n.socket.QUIC(wire.ALPNClient), H3: n.socket.QUIC("h3"), HTTPS: n.socket.HTTPS(),
+		Log: n.log, Meters: n.meters,
+	})
+	if err != nil {
+		return err
+	}
+	n.mesh.Handle(serviceSession, n.gateway.ServeForward)
+	return nil
+}
+
+// reportLoad tells the mesh how busy this node is, and which part it plays in the group.
+func (n *Node) reportLoad(ctx context.Context) error {
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	var warned bool
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		n.mesh.SetLoad(min(1, float32(n.desk.Running())/fullLoad))
+		st := n.group.Status()
+		n.mesh.SetVoter(contains(st.Voters, n.cfg.Node))
+		if !st.SurvivesZone && len(st.Voters) > 0 && !warned {
+			warned = true
+			n.log.Warn("this region does not survive the loss of a zone: its group has voters in fewer than three zones",
+				slog.Int("voters", len(st.Voters)))
+		}
+	}
+}
+
+// fullLoad is how many turns at once are called a full load; clients are then sent to other nodes.
+const fullLoad = 256
+
+func contains(list []skein.NodeID, id skein.NodeID) bool {
+	for _, n := range list {
+		if n == id {
+			return true
+		}
+	}
+	return false
+}

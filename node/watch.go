@@ -1,0 +1,165 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/skein-mesh/skein"
+	"github.com/skein-mesh/skein/failover"
+	"github.com/skein-mesh/skein/mesh"
+	"github.com/skein-mesh/skein/session"
+)
+
+// Timing of the failover loop.
+const (
+	watchTick  = 100 * time.Millisecond
+	actTimeout = 10 * time.Second
+	maxActs    = 32 // actions under way at once; the machine holds the others back
+)
+
+// watcher feeds the failover machine and carries out what it decides. All but act runs on one goroutine.
+type watcher struct {
+	n       *Node
+	machine *failover.Machine
+	began   time.Time
+	done    chan failover.ActionDone
+	slots   chan struct{}
+	stage   *stage // of the actions
+}
+
+// watch runs the failover machine of this node's region until ctx ends.
+func (n *Node) watch(ctx context.Context) error {
+	w := &watcher{
+		n: n, machine: failover.New(failover.Config{InFlight: maxActs}), began: time.Now(),
+		done: make(chan failover.ActionDone), slots: make(chan struct{}, maxActs),
+		stage: newStage(make(chan error, 1)),
+	}
+	defer w.stage.stop()
+	tick := time.NewTicker(watchTick)
+	defer tick.Stop()
+	for {
+		changed, led := n.mesh.Changed(), n.group.LeaderChanged()
+		w.feed()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		case <-led:
+		case d := <-w.done:
+			w.step(d)
+		case <-tick.C:
+		}
+	}
+}
+
+// feed tells the machine all that this node knows; what it knew already is without effect.
+func (w *watcher) feed() {
+	for _, m := range w.n.mesh.Members() {
+		if m.Region != w.n.cfg.Region {
+			continue
+		}
+		r := skein.Runner{Node: m.Node, Incarnation: m.Incarnation}
+		switch m.Status {
+		case mesh.Alive:
+			w.step(failover.NodeUp{Runner: r, Zone: m.Zone, Voter: m.Voter})
+			w.step(failover.NodeDraining{Node: m.Node, Draining: m.Draining})
+		case mesh.Suspect:
+			w.step(failover.NodeSuspect{Runner: r, Zone: m.Zone})
+		default:
+			w.step(failover.NodeDead{Runner: r, Zone: m.Zone})
+		}
+	}
+	leader, _ := w.n.group.Leader()
+	me := w.n.group.IsLeader()
+	w.n.mesh.SetLeader(leader)
+	w.step(failover.Leader{Node: leader, Me: me})
+	if me && !w.n.cfg.NoTakeover {
+		w.step(w.openTurns())
+	}
+	w.step(failover.Tick{})
+}
+
+func (w *watcher) openTurns() failover.Turns {
+	now := w.n.group.Clock()
+	var out failover.Turns
+	for _, o := range w.n.group.OpenTurns() {
+		t := o.Turn
+		out.Open = append(out.Open, failover.Turn{
+			Session: o.Session, Turn: t.ID, Attempt: t.Attempt, Runner: t.Runner,
+			Paused: t.Status == session.Waiting && !t.Lapsed(now), Lapsed: t.Lapsed(now),
+		})
+	}
+	return out
+}
+
+func (w *watcher) step(ev failover.Event) {
+	for _, a := range w.machine.Step(time.Since(w.began), ev) {
+		w.carryOut(a)
+	}
+}
+
+func (w *watcher) carryOut(a failover.Action) {
+	n := w.n
+	switch a := a.(type) {
+	case failover.Demote:
+		n.log.Info("node gets no new clients", "peer", a.Node)
+	case failover.Restore:
+		n.log.Info("node is back", "peer", a.Node)
+	case failover.ZoneLost:
+		n.log.Warn("zone lost", "zone", a.Zone)
+	case failover.ZoneBack:
+		n.log.Info("zone back", "zone", a.Zone)
+	case failover.TakeTurn:
+		w.act(a, func(ctx context.Context) error { return n.takeTurn(ctx, a) })
+	case failover.HandLeadership:
+		n.log.Info("leadership is handed over", "to", a.To)
+		w.act(a, n.group.TransferLeadership)
+	}
+}
+
+// act carries one action out beside the loop and reports how it ended.
+func (w *watcher) act(a failover.Action, f func(context.Context) error) {
+	w.stage.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(w.stage.ctx, actTimeout)
+		defer cancel()
+		select {
+		case w.slots <- struct{}{}:
+			defer func() { <-w.slots }()
+		case <-ctx.Done():
+		}
+		err := f(ctx)
+		if err != nil {
+			w.n.log.Warn("action is tried again", "action", fmt.Sprintf("%T", a), "error", err)
+		}
+		select {
+		case w.done <- failover.ActionDone{Action: a, Err: err}:
+		case <-w.stage.ctx.Done():
+		}
+	})
+}
+
+// takeTurn commits the new attempt, then tells the node that it is its own. A refusal by the log means that
+// the turn has moved on, which is what was wanted.
+func (n *Node) takeTurn(ctx context.Context, a failover.TakeTurn) error {
+	m, ok := n.mesh.Member(a.To.Node)
+	if !ok {
+		return skein.Fault(skein.CodeUnknownNode, "no node %q", a.To.Node)
+	}
+	res, err := n.group.Propose(ctx, session.Command{Session: a.Session, At: time.Now().Truncate(time.Millisecond), Body: session.Start{
+		Turn: a.Turn, Attempt: a.Attempt, Runner: a.To, Place: skein.Place{Node: m.Node, Region: m.Region, Zone: m.Zone},
+	}})
+	switch {
+	case err != nil:
+		return err
+	case res[0].Err != nil:
+		n.log.Info("take-over not needed", "session", a.Session, "turn", a.Turn.String(), "reason", res[0].Err)
+		return nil
+	}
+	n.meters.Counter("skein_takeovers_total", "Turns that this node, as leader, gave to another runner.").Inc()
+	n.log.Info("turn taken over", "session", a.Session, "turn", a.Turn.String(), "attempt", a.Attempt, "to", a.To.Node)
+	if err := n.giveRun(ctx, a.To.Node, a.Session, res[0].State.Seq); err != nil {
+		n.log.Warn("the new runner did not answer; the attempt's lease will lapse", "node", a.To.Node, "error", err)
+	}
+	return nil
+}
