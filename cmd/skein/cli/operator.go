@@ -1,0 +1,131 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/skein-mesh/skein"
+	"github.com/skein-mesh/skein/admin"
+	"github.com/skein-mesh/skein/cmd/skein/meshfile"
+)
+
+// askTimeout bounds one question to an admin endpoint; drain orders may be forwarded.
+const askTimeout = 10 * time.Second
+
+// maxAnswer bounds an answer of an admin endpoint, in bytes.
+const maxAnswer = 16 << 20
+
+// operator asks the admin endpoints of a mesh.
+type operator struct {
+	mesh  *meshfile.File
+	token string
+	http  *http.Client
+}
+
+func newOperator(m *meshfile.File) (*operator, error) {
+	token, err := secretLine(m.AdminTokenFile, "admin token")
+	if err != nil {
+		return nil, err
+	}
+	return &operator{mesh: m, token: token, http: &http.Client{Timeout: askTimeout}}, nil
+}
+
+// ask sends one request to one node and decodes the answer into out. What the node refuses is a *skein.Error.
+func (o *operator) ask(ctx context.Context, n meshfile.Node, method, path string, out any) error {
+	if n.Admin == "" {
+		return fmt.Errorf("the mesh file has no admin address of %s", n.ID)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+n.Admin+path, nil)
+	if err != nil {
+		return fmt.Errorf("ask %s: %w", n.ID, err)
+	}
+	req.Header.Set("Authorization", "Bearer "+o.token)
+	resp, err := o.http.Do(req)
+	if err != nil {
+		if u, ok := errors.AsType[*url.Error](err); ok {
+			err = u.Err // the address is told anyway
+		}
+		return fmt.Errorf("ask %s at %s: %w", n.ID, n.Admin, err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("ask %s: %w", n.ID, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		var f admin.Failure
+		if json.Unmarshal(body, &f) == nil && f.Error.Code != 0 {
+			return &skein.Error{Code: f.Error.Code, Detail: f.Error.Detail}
+		}
+		return fmt.Errorf("ask %s: %s", n.ID, resp.Status)
+	}
+	if err := json.Unmarshal(body, out); err != nil {
+		return fmt.Errorf("ask %s: answer of %s: %w", n.ID, path, err)
+	}
+	return nil
+}
+
+// any asks the nodes for which want holds, living ones first, until one answers.
+func (o *operator) any(ctx context.Context, want func(meshfile.Node) bool, path string, out any) error {
+	var last error
+	for _, n := range livingFirst(o.mesh.Nodes) {
+		if !want(n) {
+			continue
+		}
+		err := o.ask(ctx, n, http.MethodGet, path, out)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		last = err
+		if skein.CodeOf(err) == skein.CodeUnauthenticated {
+			return err // the others have the same token
+		}
+	}
+	if last == nil {
+		return errors.New("the mesh file has no such node")
+	}
+	return fmt.Errorf("no node answers: %w", last)
+}
+
+// livingFirst puts nodes that are known to be dead last.
+func livingFirst(nodes []meshfile.Node) []meshfile.Node {
+	var living, dead []meshfile.Node
+	known := false // whether the file has process ids at all
+	for _, n := range nodes {
+		if n.PID != 0 {
+			known = true
+			living = append(living, n)
+		} else {
+			dead = append(dead, n)
+		}
+	}
+	if !known {
+		return nodes
+	}
+	return append(living, dead...)
+}
+
+// regions gives the mesh's regions in the file's order.
+func (o *operator) regions() []skein.Region {
+	var names []skein.Region
+	seen := map[skein.Region]bool{}
+	for _, n := range o.mesh.Nodes {
+		if !seen[n.Region] {
+			seen[n.Region] = true
+			names = append(names, n.Region)
+		}
+	}
+	return names
+}
+
+func everyNode(meshfile.Node) bool { return true }
+
+func inRegion(r skein.Region) func(meshfile.Node) bool {
+	return func(n meshfile.Node) bool { return n.Region == r }
+}

@@ -1,0 +1,127 @@
+package dev
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/skein-mesh/skein"
+	"github.com/skein-mesh/skein/cmd/skein/meshfile"
+)
+
+// home is the directory of one dev mesh, locked by its supervisor.
+type home struct {
+	dir  string // absolute
+	temp bool   // removed at the end
+	lock *meshfile.Lock
+}
+
+// plan is dev.json: what a directory was made for.
+type plan struct {
+	Regions    string `json:"regions"`
+	Ports      Ports  `json:"ports"`
+	OneAddress bool   `json:"one_address"`
+}
+
+// openHome makes or opens dir, or a temporary directory when dir is empty, and locks it.
+func openHome(dir string) (*home, error) {
+	h := &home{temp: dir == ""}
+	if h.temp {
+		made, err := os.MkdirTemp("", "skein-dev-")
+		if err != nil {
+			return nil, fmt.Errorf("make a directory: %w; name one with --dir", err)
+		}
+		dir = made
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("--dir %s: %w", dir, err)
+	}
+	h.dir = abs
+	if err := os.MkdirAll(abs, 0o700); err != nil {
+		return nil, fmt.Errorf("--dir: %w; choose a directory that you may write to", err)
+	}
+	if err := h.refuseForeign(); err != nil {
+		return nil, err
+	}
+	h.lock, err = meshfile.Acquire(h.path("lock"))
+	if held, ok := errors.AsType[*meshfile.HeldError](err); ok {
+		return nil, fmt.Errorf("a dev mesh runs on %s already, with pid %d: use it, end it (kill %d), or choose another --dir", abs, held.PID, held.PID)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--dir %s: %w; choose a directory that you may write to", abs, err)
+	}
+	// The directory may have existed with other rights; it is about to hold private keys.
+	if err := os.Chmod(abs, 0o700); err != nil {
+		return nil, errors.Join(fmt.Errorf("--dir: %w", err), h.lock.Release())
+	}
+	return h, nil
+}
+
+// refuseForeign keeps keys out of directories that hold something else.
+func (h *home) refuseForeign() error {
+	entries, err := os.ReadDir(h.dir)
+	if err != nil {
+		return fmt.Errorf("--dir: %w; choose a directory that you may read", err)
+	}
+	if len(entries) == 0 {
+		return nil
+	}
+	for _, known := range []string{"dev.json", "lock"} {
+		if _, err := os.Stat(h.path(known)); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("--dir %s holds %s and no dev mesh: choose an empty directory", h.dir, entries[0].Name())
+}
+
+func (h *home) path(parts ...string) string {
+	return filepath.Join(append([]string{h.dir}, parts...)...)
+}
+
+func (h *home) nodePath(id skein.NodeID, parts ...string) string {
+	return h.path(append([]string{"nodes", string(id)}, parts...)...)
+}
+
+// resume merges what the user asked for with what the directory was made for. Regions cannot change: their
+// groups and identities exist already.
+func (h *home) resume(asked plan) (plan, error) {
+	data, err := os.ReadFile(h.path("dev.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		if asked.Regions == "" {
+			asked.Regions = DefaultRegions
+		}
+		asked.Ports = asked.Ports.or(DefaultPorts)
+		return asked, nil
+	}
+	if err != nil {
+		return plan{}, fmt.Errorf("--dir: %w", err)
+	}
+	var saved plan
+	if err := json.Unmarshal(data, &saved); err != nil {
+		return plan{}, fmt.Errorf("%s: %w; choose another --dir", h.path("dev.json"), err)
+	}
+	if asked.Regions != "" && asked.Regions != saved.Regions {
+		return plan{}, fmt.Errorf("%s holds the mesh %q, not %q: leave --regions away to resume it, or choose another --dir", h.dir, saved.Regions, asked.Regions)
+	}
+	return plan{Regions: saved.Regions, Ports: asked.Ports.or(saved.Ports), OneAddress: asked.OneAddress || saved.OneAddress}, nil
+}
+
+func (h *home) save(p plan) error {
+	data, err := json.MarshalIndent(p, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode dev.json: %w", err)
+	}
+	return meshfile.Replace(h.path("dev.json"), append(data, '\n'), 0o600)
+}
+
+// close ends the lock, and removes a temporary directory; kept says whether the directory is still there.
+func (h *home) close() (kept bool, err error) {
+	if h.temp {
+		err = os.RemoveAll(h.dir)
+	}
+	return !h.temp, errors.Join(err, h.lock.Release())
+}

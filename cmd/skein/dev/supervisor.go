@@ -1,0 +1,237 @@
+package dev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/skein-mesh/skein"
+	"github.com/skein-mesh/skein/cmd/skein/meshfile"
+)
+
+// Times of the supervisor.
+const (
+	readyTime = 90 * time.Second // for all nodes to be ready, on a slow machine
+	stopTime  = 15 * time.Second // for a node to end in order, before it is killed
+)
+
+// Options are the flags of `skein dev`.
+type Options struct {
+	Regions    string // as in DefaultRegions; empty: what the directory holds, else the default
+	Dir        string // empty: a temporary one
+	Assistant  string // YAML file; empty: the embedded shop
+	Watch      bool   // reload Assistant when it changes
+	Model      string // base URL of an OpenAI-compatible server; empty: none
+	GeoFile    string // lines of PREFIX REGION
+	JSON       bool   // one line on Stdout when ready, instead of the table
+	Ports      Ports  // 0: what the directory holds, else DefaultPorts
+	OneAddress bool   // 127.0.0.1 only, with ports apart
+	NoTakeover bool   // see node.Config
+
+	Executable string // the binary that runs `agent`
+	Command    string // how the user calls it, for what is printed
+	StateDir   string // where the mesh is recorded
+	Stdout     io.Writer
+	Stderr     io.Writer
+	Getenv     func(string) string // for the locale
+}
+
+// supervisor owns the children. Its fields are set up before the loop; nodes belongs to the loop alone.
+type supervisor struct {
+	opts     Options
+	home     *home
+	plan     topology
+	at       map[skein.NodeID]endpoints
+	work     string   // directory in which the nodes run
+	lifeline *os.File // the end of the pipe that children inherit
+	held     *os.File // the other end; nobody else has it
+	starter  *starter
+	control  net.Listener
+	waiting  sync.WaitGroup // goroutines that wait for a child
+	exits    chan ended
+	requests chan request
+	ready    chan skein.NodeID
+	nodes    map[skein.NodeID]*child
+	first    []meshfile.Node // as they were started first
+	started  time.Time
+}
+
+// child is one node as the loop sees it.
+type child struct {
+	process *os.Process // nil: dead
+	ready   bool        // has been so once
+	dying   bool        // its end is wanted
+	again   bool        // start it when it has ended
+	force   *time.Timer // kills it when it does not end in order
+	asked   []asked     // who waits for its end
+}
+
+type asked struct {
+	req request
+	pid int
+}
+
+// Run starts a mesh, prints what to do with it, and keeps it until ctx ends; then it ends all nodes. A nil
+// error says that the mesh was ready and has been stopped.
+func Run(ctx context.Context, opts Options) (err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var background sync.WaitGroup
+	defer background.Wait()
+	goRun := underGoRun(opts.Executable)
+	if goRun {
+		parent := os.Getppid()
+		background.Go(func() { watchParent(ctx, parent, cancel) })
+		defer cancel(nil) // before the wait
+	}
+	s, err := prepare(opts)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.leave(err != nil)) }()
+	if err := s.open(goRun); err != nil {
+		return err
+	}
+	background.Go(func() { serveControl(ctx, s.control, s.requests) })
+	defer cancel(nil)
+	err = s.startAll()
+	if err == nil {
+		background.Go(func() { s.watchReady(ctx) })
+		err = s.loop(ctx)
+	}
+	cancel(nil)
+	s.stopAll()
+	return err
+}
+
+// prepare does all that can be refused before anything runs.
+func prepare(opts Options) (*supervisor, error) {
+	asked := plan{Ports: opts.Ports, OneAddress: opts.OneAddress || onlyOneAddress()}
+	if opts.Regions != "" {
+		t, err := parseRegions(opts.Regions)
+		if err != nil {
+			return nil, err
+		}
+		asked.Regions = t.String()
+	}
+	h, err := openHome(opts.Dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &supervisor{opts: opts, home: h, started: time.Now(), nodes: map[skein.NodeID]*child{},
+		exits: make(chan ended), requests: make(chan request), ready: make(chan skein.NodeID)}
+	if err := s.furnish(asked); err != nil {
+		_, closeErr := h.close()
+		return nil, errors.Join(err, closeErr)
+	}
+	return s, nil
+}
+
+// furnish fills the directory: keys, configurations, the plan.
+func (s *supervisor) furnish(asked plan) error {
+	saved, err := s.home.resume(asked)
+	if err != nil {
+		return err
+	}
+	if s.plan, err = parseRegions(saved.Regions); err != nil {
+		return err
+	}
+	if s.at, err = assign(s.plan, saved.Ports, saved.OneAddress); err != nil {
+		return err
+	}
+	prefixes, err := s.plan.prefixes(s.opts.GeoFile)
+	if err != nil {
+		return err
+	}
+	for _, r := range s.plan {
+		for _, n := range r.nodes {
+			if err := probe(n.Node, s.at[n.Node]); err != nil {
+				return s.withNeighbour(err)
+			}
+		}
+	}
+	s.say("making keys and configurations in %s", s.home.dir)
+	if err := s.home.save(saved); err != nil {
+		return err
+	}
+	if err := s.home.keys(s.plan, s.at); err != nil {
+		return err
+	}
+	return s.configure(prefixes)
+}
+
+// withNeighbour names the dev mesh that probably holds the port.
+func (s *supervisor) withNeighbour(err error) error {
+	living, _ := meshfile.Living(s.opts.StateDir)
+	for _, r := range living {
+		if pid, held := meshfile.Held(r.Lock); held {
+			return fmt.Errorf("%w; a dev mesh runs in %s with pid %d: end it, or start this one with --port-offset 1000", err, filepath.Dir(r.Mesh), pid)
+		}
+	}
+	return err
+}
+
+// open makes what the children need: the pipe, the thread, the control socket.
+func (s *supervisor) open(goRun bool) error {
+	var err error
+	if s.work, err = os.Getwd(); err != nil {
+		s.work = s.home.dir
+	}
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("make a pipe: %w", err)
+	}
+	s.lifeline, s.held = reader, writer
+	prepare := func() error { return nil }
+	if goRun {
+		prepare = dieWithParent
+	}
+	if s.starter, err = newStarter(prepare); err != nil {
+		return err
+	}
+	s.control, err = listenControl(s.home.dir)
+	return err
+}
+
+// leave undoes open and prepare, when all children have ended. After a failure the logs of a temporary directory
+// are kept, since the message may name them.
+func (s *supervisor) leave(failed bool) error {
+	var errs []error
+	if s.control != nil {
+		s.control.Close()
+	}
+	if s.starter != nil {
+		s.starter.close()
+	}
+	if s.lifeline != nil {
+		s.lifeline.Close()
+		s.held.Close()
+	}
+	errs = append(errs, s.record().Remove(s.opts.StateDir))
+	if failed && len(s.nodes) > 0 {
+		s.home.temp = false
+	}
+	kept, err := s.home.close()
+	errs = append(errs, err)
+	switch {
+	case kept:
+		s.say("stopped; keys, data and logs are kept in %s: `%s dev --dir %s` resumes", s.home.dir, s.opts.Command, quote(s.home.dir))
+	case err == nil:
+		s.say("stopped; nothing was kept (`--dir DIR` keeps keys, data and logs)")
+	}
+	return errors.Join(errs...)
+}
+
+func (s *supervisor) record() meshfile.Record {
+	return meshfile.Record{Mesh: s.home.path("mesh.json"), Lock: s.home.path("lock"), Started: s.started}
+}
+
+func (s *supervisor) say(format string, args ...any) {
+	fmt.Fprintf(s.opts.Stderr, "skein dev: "+format+"\n", args...)
+}
