@@ -3,9 +3,13 @@ package client
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"time"
+
+	"github.com/quic-go/quic-go"
 
 	"github.com/skein-mesh/skein"
 	"github.com/skein-mesh/skein/wire"
@@ -22,6 +26,9 @@ type leg struct {
 	goaway bool        // the node wants us to leave
 	last   time.Time   // newest frame, or the start
 	ch     channel     // set by the event of the first frame
+
+	sent  []byte // owned by run: what is sent again if early data is rejected
+	heard atomic.Bool
 }
 
 // event is what a leg tells its session's loop: a frame, or with err its end.
@@ -61,17 +68,39 @@ func (g *leg) carry(ctx context.Context, s *Session, open *wire.Open, first []by
 	if err != nil {
 		return err
 	}
+	g.sent = append(buf, first...)
+	err = g.talk(ctx, s, ch)
+	if errors.Is(err, quic.Err0RTTRejected) {
+		// The node does not know our ticket, and what went as early data did not arrive. The connection
+		// lives; the old stream holds it until the new one does.
+		next, again := s.c.carrier.open(ctx, g.addr)
+		ch.Close()
+		if again != nil {
+			return again
+		}
+		ch, err = next, g.talk(ctx, s, next)
+	}
+	ch.Close()
+	return err
+}
+
+// talk sends what was sent before and then what comes, and reads, until ctx or the stream ends.
+func (g *leg) talk(ctx context.Context, s *Session, ch channel) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(ctx, ch.stop)
+	defer stop()
 	ended := make(chan struct{})
 	s.c.wg.Go(func() {
 		defer close(ended)
 		cancel(g.read(ctx, s, ch))
 	})
-	_, err = ch.Write(append(buf, first...))
+	_, err := ch.Write(g.sent)
 	for err == nil {
 		select {
 		case b := <-g.out:
+			if g.sent = append(g.sent, b...); g.heard.Load() {
+				g.sent = nil // an answer came: early data was not rejected
+			}
 			_, err = ch.Write(b)
 		case <-ctx.Done():
 			err = context.Cause(ctx)
@@ -79,8 +108,6 @@ func (g *leg) carry(ctx context.Context, s *Session, open *wire.Open, first []by
 	}
 	cancel(err)
 	<-ended
-	stop()
-	ch.Close()
 	// A write that was cut off by the end of the read side says less than why that ended.
 	return context.Cause(ctx)
 }
@@ -92,6 +119,7 @@ func (g *leg) read(ctx context.Context, s *Session, ch channel) error {
 		if err := wire.ReadFrame(r, f, wire.MaxServerFrame); err != nil {
 			return fmt.Errorf("stream from %s: %w", g.addr, err)
 		}
+		g.heard.Store(true)
 		g.tell(ctx, s, event{ch: ch, frame: f})
 		if ctx.Err() != nil {
 			return context.Cause(ctx)

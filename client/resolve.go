@@ -74,7 +74,7 @@ func (c *Client) ask(ctx context.Context, server netip.AddrPort) ([]Node, error)
 			repeat = time.Now().Add(dnsRepeat)
 		}
 		pc.SetReadDeadline(repeat)
-		if err := ctx.Err(); err != nil {
+		if err := ctx.Err(); err != nil { // checked behind the deadline, which the end of ctx moves up
 			if len(answers) > 0 {
 				break // a server that ignores a type it does not know
 			}
@@ -82,8 +82,8 @@ func (c *Client) ask(ctx context.Context, server netip.AddrPort) ([]Node, error)
 		}
 		n, from, err := pc.ReadFrom(buf)
 		if err != nil {
-			if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
-				continue
+			if !time.Now().Before(repeat) {
+				continue // the deadline; a socket that broke fails to send
 			}
 			return nil, err
 		}

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/quic-go/quic-go"
-
 	"github.com/skein-mesh/skein/wire"
 )
 
@@ -97,11 +95,6 @@ func (l *loop) drop(g *leg) {
 
 // gone takes the end of a leg that the loop had not let go of.
 func (l *loop) gone(g *leg, err error) {
-	if errors.Is(err, quic.Err0RTTRejected) {
-		l.drop(g)
-		l.launchAt(g.node) // the connection lives; what went as early data did not arrive
-		return
-	}
 	l.lose(g, err)
 	if _, ok := errors.AsType[*tokenError](err); ok {
 		l.fault(err)
