@@ -29,8 +29,10 @@ type guess struct {
 
 // Thresholds of a guess.
 const (
-	sureConfidence = 0.42
-	sureMargin     = 0.10
+	sureConfidence = 0.30
+	sureMargin     = 0.12
+	// interruptConfidence is what it takes to leave a question that the message does not answer.
+	interruptConfidence = 0.42
 	// switchConfidence is what it takes to leave a question that the message also answers.
 	switchConfidence = 0.75
 )

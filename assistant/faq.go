@@ -79,6 +79,10 @@ func (d *decoder) questions(n ast.Node, def *definition) []string {
 	return out
 }
 
+func (def *definition) faqAt(id string) int {
+	return slices.IndexFunc(def.faq, func(f faqEntry) bool { return f.id == id })
+}
+
 // library finds the entry whose questions are nearest to a message, by BM25 (Robertson and Zaragoza, The
 // Probabilistic Relevance Framework, 2009, section 3.2) over words, Chinese characters and pairs of them. The
 // score is divided by the highest that the message could reach, so it is 0 to 1.
@@ -88,7 +92,8 @@ type library struct {
 	entries  []int // by document
 	lengths  []float64
 	average  float64
-	most     float64 // idf of a term that no question has
+	whole    map[uint64][]int // entries that have a term in any of their questions
+	most     float64          // idf of a term that no question has
 }
 
 type posting struct {
@@ -99,10 +104,12 @@ type posting struct {
 const (
 	bm25K = 0.9
 	bm25B = 0.35
+	// wholeShare is how much the questions of an entry taken together count beside the best one of them.
+	wholeShare = 0.35
 )
 
 func newLibrary(def *definition) *library {
-	l := &library{postings: map[uint64][]posting{}, idf: map[uint64]float64{}}
+	l := &library{postings: map[uint64][]posting{}, idf: map[uint64]float64{}, whole: map[uint64][]int{}}
 	var total float64
 	for i, f := range def.faq {
 		for _, q := range f.questions {
@@ -112,6 +119,9 @@ func newLibrary(def *definition) *library {
 			for _, t := range terms(def.masked(q)) {
 				l.postings[t.hash] = append(l.postings[t.hash], posting{doc, float64(t.weight)})
 				length += float64(t.weight)
+				if w := l.whole[t.hash]; len(w) == 0 || w[len(w)-1] != i {
+					l.whole[t.hash] = append(w, i)
+				}
 			}
 			l.lengths = append(l.lengths, length)
 			total += length
@@ -150,6 +160,7 @@ func terms(ts []token) []feature {
 // find gives the best entry, -1 when nothing matches, and its score.
 func (l *library) find(ts []token) (int, float64) {
 	scores := make([]float64, len(l.entries))
+	whole := make([]float64, l.count())
 	var highest float64
 	for _, t := range terms(ts) {
 		w := float64(t.weight)
@@ -160,18 +171,31 @@ func (l *library) find(ts []token) (int, float64) {
 		}
 		highest += w * known
 		for _, p := range l.postings[t.hash] {
-			tf := p.weight / float64(t.weight)
+			tf := p.weight / w
 			scores[p.doc] += w * known * tf * (1 + bm25K) / (tf + bm25K*(1-bm25B+bm25B*l.lengths[p.doc]/l.average))
 		}
+		for _, entry := range l.whole[t.hash] {
+			whole[entry] += w * known
+		}
 	}
-	best := -1
-	for doc := range scores {
-		if scores[doc] > 0 && (best < 0 || scores[doc] > scores[best]) {
-			best = doc
+	best, most := -1, 0.0
+	for doc, s := range scores {
+		if s == 0 {
+			continue
+		}
+		if s = (1-wholeShare)*min(s, highest) + wholeShare*whole[l.entries[doc]]; s > most {
+			best, most = l.entries[doc], s
 		}
 	}
 	if best < 0 {
 		return -1, 0
 	}
-	return l.entries[best], min(1, scores[best]/highest)
+	return best, min(1, most/highest)
+}
+
+func (l *library) count() int {
+	if len(l.entries) == 0 {
+		return 0
+	}
+	return l.entries[len(l.entries)-1] + 1
 }

@@ -23,7 +23,7 @@ const (
 	entityUnit = 'e'
 )
 
-var unitWeights = map[byte]float32{wordUnit: 1, wordPair: 0.7, wordPart: 0.25, hanUnit: 0.45, hanPair: 1, hanTriple: 0.5, entityUnit: 0.6}
+var unitWeights = map[byte]float32{wordUnit: 1, wordPair: 0.7, wordPart: 0.25, hanUnit: 0.8, hanPair: 1, hanTriple: 0.5, entityUnit: 0.6}
 
 const weakWeight = 0.3
 

@@ -18,7 +18,7 @@ type intent struct {
 
 // Classes of the classifier beside the intents of a definition.
 const (
-	classFAQ        = "faq" // any question of the FAQ
+	faqClass        = "faq:" // begins the class of an entry of the FAQ
 	classOutOfScope = "out_of_scope"
 )
 
@@ -33,8 +33,8 @@ func (d *decoder) intents(n ast.Node, def *definition) {
 		}
 		what := "intent " + e.key
 		in := intent{name: e.key}
-		if e.key == classFAQ {
-			d.fault(e.at, "%s: the name is taken; questions of the FAQ belong to knowledge", what)
+		if !validID(e.key) {
+			d.fault(e.at, "%s: want 1 to 64 small letters, digits, '-' or '_'", what)
 		}
 		if s, ok := scalar(e.val); ok {
 			d.builtinIntent(e, s, &in)
@@ -90,7 +90,7 @@ func (def *definition) intent(name string) *intent {
 	return nil
 }
 
-// learn builds the classifier from all examples and the questions of the FAQ.
+// learn builds the classifier from all examples and the questions of the FAQ, each entry a class of its own.
 func (def *definition) learn() *classifier {
 	classes := make([]string, 0, len(def.intents)+1)
 	var examples []example
@@ -101,15 +101,17 @@ func (def *definition) learn() *classifier {
 			}
 		}
 	}
-	for i, in := range def.intents {
-		classes = append(classes, in.name)
-		add(i, in.examples)
-	}
-	if len(def.faq) > 0 {
-		classes = append(classes, classFAQ)
-		for _, f := range def.faq {
-			add(len(classes)-1, f.questions)
+	for _, in := range def.intents {
+		switch {
+		case in.builtin && (in.name == "affirm" || in.name == "deny" || in.name == "cancel"):
+			continue // read from their phrases: as a class they would draw every sentence with a no
 		}
+		classes = append(classes, in.name)
+		add(len(classes)-1, in.examples)
+	}
+	for _, f := range def.faq {
+		classes = append(classes, faqClass+f.id)
+		add(len(classes)-1, f.questions)
 	}
 	return train(classes, examples)
 }

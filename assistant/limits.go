@@ -18,7 +18,7 @@ const (
 	maxFlows     = 128
 	maxFlowSteps = 200 // compiled steps of one flow
 	maxDepth     = 8   // steps inside steps
-	maxFAQ       = 500 // entries
+	maxFAQ       = 200 // entries
 	maxQuestions = 20  // of one entry
 	maxTests     = 500
 	maxTemplate  = 4 << 10 // bytes

@@ -33,7 +33,7 @@ func (t *turn) listen() {
 	h.guess = t.a.classifier.classify(h.tokens)
 	h.sense = t.a.sense(h)
 	t.lang = t.a.language(h.tokens, t.mem.Language)
-	if h.guess.sure() && h.guess.intent != classFAQ {
+	if h.guess.sure() && !strings.HasPrefix(h.guess.intent, faqClass) {
 		t.intent = h.guess.intent
 	}
 }

@@ -4,12 +4,13 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 )
 
-// Scores from which a question of the FAQ is answered: alone, and when the classifier takes it for one too.
+// Scores from which a question of the FAQ is answered: alone, and when the classifier names the same entry.
 const (
 	faqAlone  = 0.55
-	faqBacked = 0.28
+	faqBacked = 0.20
 )
 
 // digression is what a message asks for beside a waiting question.
@@ -118,17 +119,24 @@ func (f *flow) sideEffects() bool {
 // digress gives what a message asks for, other than the flow that waits.
 func (t *turn) digress(waiting *flow) digression {
 	g := t.heard.guess
-	if g.sure() && g.intent != classFAQ && g.intent != classOutOfScope {
+	id, isFAQ := strings.CutPrefix(g.intent, faqClass)
+	if waiting != nil && g.confidence < interruptConfidence {
+		return digression{nil, -1}
+	}
+	if g.sure() && !isFAQ && g.intent != classOutOfScope {
 		if f := t.a.def.flowFor(g.intent); f != nil && f != waiting {
 			return digression{f, -1}
 		}
-		if g.exact || g.confidence >= switchConfidence {
+		if g.confidence >= switchConfidence {
 			return digression{nil, -1}
 		}
 	}
 	entry, score := t.a.library.find(t.heard.tokens)
-	backed := g.intent == classFAQ && g.confidence >= sureConfidence
-	if g.exact && g.intent == classFAQ || score >= faqAlone || backed && score >= faqBacked {
+	if isFAQ && g.sure() {
+		return digression{nil, t.a.def.faqAt(id)}
+	}
+	agree := isFAQ && entry >= 0 && t.a.def.faq[entry].id == id && g.confidence >= faqBacked
+	if score >= faqAlone && g.confidence < switchConfidence || agree && score >= faqBacked {
 		return digression{nil, entry}
 	}
 	return digression{nil, -1}
@@ -179,7 +187,7 @@ func (t *turn) inFlow(ctx context.Context, f *frame) error {
 	}
 	leaves := !d.none() && (h.guess.exact || h.guess.confidence >= switchConfidence && h.sense.question)
 	switch {
-	case f.Asked == confirmAsked && len(changes) == 0 && d.none() && h.sense.affirm:
+	case f.Asked == confirmAsked && len(changes) == 0 && h.sense.affirm && !leaves:
 		return t.confirmed(ctx, f)
 	case f.Asked == confirmAsked && len(changes) == 0 && h.sense.deny && !leaves:
 		return t.denied(ctx, f)

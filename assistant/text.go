@@ -129,12 +129,26 @@ func key(ts []token) string {
 	return b.String()
 }
 
-// stem takes an English plural off.
+// stem takes common English endings off, so that "returns", "returned" and "returning" are one word. It is not a
+// dictionary: what matters is that forms of a word meet.
 func stem(w string) string {
-	if n := len(w); n > 3 && w[n-1] == 's' && w[n-2] != 's' && w[n-2] != 'u' && w[n-2] != 'i' {
-		return w[:n-1]
+	n := len(w)
+	if n > 3 && w[n-1] == 's' && w[n-2] != 's' && w[n-2] != 'u' && w[n-2] != 'i' {
+		w = w[:n-1]
 	}
-	return w
+	cut := w
+	if n = len(w); n > 5 && strings.HasSuffix(w, "ing") {
+		cut = w[:n-3]
+	} else if n > 4 && strings.HasSuffix(w, "ed") {
+		cut = w[:n-2]
+	}
+	if n = len(cut); len(cut) < len(w) && n > 3 && cut[n-1] == cut[n-2] && cut[n-1] != 's' && cut[n-1] != 'l' {
+		cut = cut[:n-1]
+	}
+	if n = len(cut); n > 4 && cut[n-1] == 'e' {
+		cut = cut[:n-1]
+	}
+	return cut
 }
 
 // weak words say little about what a message wants.
