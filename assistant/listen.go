@@ -68,13 +68,16 @@ func (a *Assistant) sense(h *heard) sense {
 	var s sense
 	s.question = strings.ContainsAny(h.folded, "?？") || a.lexicon.has(h.tokens, a.lexicon.asking)
 	back := count[denyPhrase] + count[cancelPhrase] + count[butPhrase] + count[correctPhrase]
-	s.affirm = first == affirmPhrase && back == 0 && count[noPhrase] <= 3 && !s.question
+	s.affirm = first == affirmPhrase && back == 0 && count[noPhrase] <= 3 && len(h.tokens) <= maxAffirm && !s.question
 	s.deny = first == denyPhrase
 	s.cancel = count[cancelPhrase] > 0 && count[denyPhrase]+count[noPhrase]+entities == 0
 	s.corrects = entities > 0 && (s.deny || count[correctPhrase] > 0)
 	s.elliptic = entities > 0 && count[noPhrase]+count[cancelPhrase] == 0
 	return s
 }
+
+// maxAffirm is the most tokens that a yes has; whoever writes more has something else to say.
+const maxAffirm = 12
 
 // mentioned is the scope of an entity's condition.
 type mentioned struct {
