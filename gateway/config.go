@@ -76,7 +76,7 @@ type Limits struct {
 	TurnsPerSecond float64 // of one subject; 0: unlimited
 	Burst          int     // turns at once; 0: twice TurnsPerSecond, at least 1
 	Sessions       int     // streams of one native connection; 0: 256
-	Connections    int     // native and HTTP/3 connections together; 0: 16384
+	Connections    int     // QUIC connections, TCP connections and WebSockets, of each so many; 0: 16384
 }
 
 func (l Limits) withDefaults() Limits {

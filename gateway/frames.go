@@ -158,10 +158,14 @@ func (f frameForm) history(p page) []byte {
 	h := &wire.History{Next: uint64(p.next)}
 	for i := range p.events {
 		e := &p.events[i]
-		h.Events = append(h.Events, &wire.HistoryEvent{
-			Seq: uint64(e.Seq), Kind: e.Kind.String(), AtMs: e.At.UnixMilli(), Id: wire.Ref(e.Turn), Attempt: uint32(e.Attempt),
+		w := &wire.HistoryEvent{
+			Seq: uint64(e.Seq), Kind: e.Kind.String(), AtMs: e.At.UnixMilli(), Attempt: uint32(e.Attempt),
 			Text: e.Text, Source: e.Source, Where: wire.FromPlace(e.Place), Tool: e.Call.Tool,
-		})
+		}
+		if e.Turn != (skein.TurnID{}) {
+			w.Id = wire.Ref(e.Turn)
+		}
+		h.Events = append(h.Events, w)
 	}
 	return frame(&wire.ServerFrame{Body: &wire.ServerFrame_History{History: h}})
 }

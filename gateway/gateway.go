@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -44,6 +45,9 @@ type Gateway struct {
 	lines    gate // open native, forwarded and WebSocket sessions
 	handlers gate // HTTP requests
 	conns    gate // QUIC connections
+
+	sockets gate         // WebSockets
+	tcp     atomic.Int64 // TCP connections that are no WebSocket
 
 	finish chan struct{} // closed when every line shall end
 	once   sync.Once     // for Drain

@@ -30,10 +30,23 @@ func (g *Gateway) servers() (*http.Server, *http3.Server) {
 		Handler: h, ReadHeaderTimeout: headerLimit, IdleTimeout: idleLimit, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelDebug), Protocols: new(http.Protocols),
 	}
+	h1.ConnState = g.countTCP
 	h1.Protocols.SetHTTP1(true)
 	h1.Protocols.SetHTTP2(true)
 	h3 := &http3.Server{Handler: h, MaxHeaderBytes: maxHeader, IdleTimeout: idleLimit, Logger: g.log}
 	return h1, h3
+}
+
+// countTCP closes a connection over the limit as soon as it is accepted. A hijacked one is counted as a line.
+func (g *Gateway) countTCP(c net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		if g.tcp.Add(1) > int64(g.cfg.Limits.Connections) {
+			c.Close()
+		}
+	case http.StateClosed, http.StateHijacked:
+		g.tcp.Add(-1)
+	}
 }
 
 // caller is how handlers get to know who asks.
@@ -42,19 +55,17 @@ type caller struct {
 	started time.Time
 }
 
-// handler is every route. Nothing is answered, not even that a route does not exist, before the token verifies.
+// callerKey is where a request's context holds its caller.
+type callerKey struct{}
+
+// handler is every route, behind outer.
 func (g *Gateway) handler() http.Handler {
 	type route func(http.ResponseWriter, *http.Request, caller) error
 	routes := http.NewServeMux()
 	with := func(pattern string, serve route) {
 		routes.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			who, err := g.verify.verify(bearer(r))
-			if err != nil {
-				g.m.authFailure()
-			} else {
-				err = serve(w, r, caller{identity: who, started: time.Now()})
-			}
-			if err != nil {
+			who, _ := r.Context().Value(callerKey{}).(caller)
+			if err := serve(w, r, who); err != nil {
 				g.m.fault(err)
 				writeError(w, err)
 			}
@@ -74,16 +85,15 @@ func (g *Gateway) handler() http.Handler {
 	return g.outer(routes)
 }
 
-// outer does what every request needs: headers, the count of requests, a limit of the body.
+// outer does what every request needs: headers, the count of requests, a limit of the body, and who asks.
+// Nothing is answered before the token verifies, not even that a route does not exist or has moved.
 func (g *Gateway) outer(next http.Handler) http.Handler {
 	alt := ""
 	if g.cfg.AltSvc != 0 {
 		alt = fmt.Sprintf(`h3=":%d"; ma=3600`, g.cfg.AltSvc)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !g.handlers.enter() {
-			return
-		}
+		g.handlers.enter() // always open: Run only waits for those inside
 		defer g.handlers.leave()
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -95,7 +105,15 @@ func (g *Gateway) outer(next http.Handler) http.Handler {
 			h.Set("Alt-Svc", alt)
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		next.ServeHTTP(w, r)
+		who, err := g.verify.verify(bearer(r))
+		if err == nil {
+			me := caller{identity: who, started: time.Now()}
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, me)))
+		} else {
+			g.m.authFailure()
+			g.m.fault(err)
+			writeError(w, err)
+		}
 		// What the handler left of the body is read by the server, which knows no limit of time for it.
 		http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyLimit))
 	})

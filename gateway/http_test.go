@@ -225,6 +225,7 @@ func TestHTTPRefusals(t *testing.T) {
 	}{
 		{"no token", "GET", "/v1/sessions/mine", "", nil, 401, skein.CodeUnauthenticated},
 		{"no token, no route", "GET", "/secret", "", nil, 401, skein.CodeUnauthenticated},
+		{"no token, unclean path", "GET", "//v1/../x", "", nil, 401, skein.CodeUnauthenticated},
 		{"token in the query", "GET", "/v1/sessions/mine?access_token=" + s.token(t, "ann"), "", nil, 401, skein.CodeUnauthenticated},
 		{"token as protocol without upgrade", "GET", "/v1/sessions/mine", "", []string{"Sec-WebSocket-Protocol", "bearer, " + s.token(t, "ann")}, 401, skein.CodeUnauthenticated},
 		{"basic", "GET", "/v1/sessions/mine", "", []string{"Authorization", "Basic YTpi"}, 401, skein.CodeUnauthenticated},
@@ -273,6 +274,21 @@ func TestHTTPRefusals(t *testing.T) {
 	}
 	if s.count("skein_gateway_errors_total") == 0 || s.count("skein_gateway_refused_frames_total") == 0 {
 		t.Error("errors are not counted")
+	}
+}
+
+func TestTCPConnectionsAreLimited(t *testing.T) {
+	s := start(t, func(c *Config) { c.Limits.Connections = 1 })
+	w := s.web(t, "h1")
+	w.do("GET", "/v1/sessions/x", "", w.auth("ann")...) // its connection stays open
+	conn, err := tls.Dial("tcp", s.https.String(), &tls.Config{RootCAs: s.roots, ServerName: service})
+	if err == nil {
+		conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		_, err = conn.Read(make([]byte, 1))
+		conn.Close()
+	}
+	if timeout, ok := err.(net.Error); err == nil || ok && timeout.Timeout() {
+		t.Errorf("a second connection was served: %v", err)
 	}
 }
 

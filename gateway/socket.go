@@ -31,6 +31,10 @@ func (g *Gateway) serveSocket(w http.ResponseWriter, r *http.Request, who caller
 	if g.isDraining() {
 		return skein.Fault(skein.CodeDraining, "%s takes no new clients", g.cfg.Node)
 	}
+	if !g.sockets.enterUpTo(g.cfg.Limits.Connections) {
+		return skein.Fault(skein.CodeOverloaded, "%s has as many WebSockets as it may", g.cfg.Node)
+	}
+	defer g.sockets.leave()
 	q := r.URL.Query()
 	o := session.Opening{Session: id, Subject: who.subject, Assistant: q.Get("assistant"), Create: q.Get("resume") != "true"}
 	if a := o.Assistant; a != "" && !skein.ValidName(a) {
