@@ -1,6 +1,8 @@
 package session
 
 import (
+	"strings"
+
 	"github.com/skein-mesh/skein"
 )
 
@@ -100,6 +102,9 @@ func (d *decision) open(b Open) error {
 	if b.Subject == "" || len(b.Subject) > skein.MaxSubject {
 		return skein.Fault(skein.CodeMalformed, "subject: want 1 to %d bytes", skein.MaxSubject)
 	}
+	if len(b.Assistant) > skein.MaxName || len(b.Home) > skein.MaxName {
+		return skein.Fault(skein.CodeTooLarge, "assistant and home have at most %d bytes", skein.MaxName)
+	}
 	d.emit(Event{Kind: Opened, Subject: b.Subject, Assistant: b.Assistant, Home: b.Home})
 	return nil
 }
@@ -138,6 +143,12 @@ func (d *decision) accept(b Accept) error {
 
 // seen reports a repeat, and refuses one that says something else or whose reply is gone.
 func (d *decision) seen(b Accept) (bool, error) {
+	if t, ok := d.st.Turn(b.Turn); ok { // first: the mark of a keyed client may have given way
+		if t.Text != b.Text {
+			return false, skein.Fault(skein.CodeTurnConflict, "turn %s was sent with another text", b.Turn)
+		}
+		return true, nil
+	}
 	i, known := d.st.mark(b.Turn.Client)
 	if !known {
 		if len(d.st.Marks) >= MaxClients && d.st.oldestKeyed() < 0 {
@@ -148,20 +159,17 @@ func (d *decision) seen(b Accept) (bool, error) {
 	if b.Turn.Counter > d.st.Marks[i].Counter {
 		return false, nil
 	}
-	t, ok := d.st.Turn(b.Turn)
-	if !ok {
-		return false, skein.Fault(skein.CodeReplyExpired, "turn %s was answered; its reply is no longer kept", b.Turn)
-	}
-	if t.Text != b.Text {
-		return false, skein.Fault(skein.CodeTurnConflict, "turn %s was sent with another text", b.Turn)
-	}
-	return true, nil
+	return false, skein.Fault(skein.CodeReplyExpired, "turn %s was answered; its reply is no longer kept", b.Turn)
 }
 
 func (d *decision) start(b Start) error {
 	t, ok := d.st.OpenTurn()
 	if !ok || t.ID != b.Turn {
 		return skein.Fault(skein.CodeFenced, "turn %s is not open", b.Turn)
+	}
+	if b.Attempt == t.Attempt && b.Attempt > 1 && t.Status == Running && t.Runner == b.Runner {
+		d.duplicate = true // a proposal with an unknown outcome came again
+		return nil
 	}
 	if b.Attempt != t.Attempt+1 {
 		return skein.Fault(skein.CodeFenced, "turn %s is at attempt %d", b.Turn, t.Attempt)
@@ -189,6 +197,9 @@ func (d *decision) progress(b Progress) error {
 	t, err := d.running(b.Run)
 	if err != nil {
 		return err
+	}
+	if b.Offset < 0 || len(b.Mode) > skein.MaxName {
+		return skein.Fault(skein.CodeMalformed, "turn %s: a piece at %d, mode %.80q", b.Turn, b.Offset, b.Mode)
 	}
 	if b.Offset < len(t.Reply) && b.Offset+len(b.Text) <= len(t.Reply) && t.Reply[b.Offset:b.Offset+len(b.Text)] == b.Text {
 		d.duplicate = true // a proposal with an unknown outcome came again
@@ -267,13 +278,17 @@ func (d *decision) complete(b Complete) error {
 }
 
 func (d *decision) fail(b Fail) error {
+	if t, ok := d.st.Turn(b.Turn); ok && t.Attempt == b.Attempt && (t.Status == Waiting || t.Status == Dead) {
+		d.duplicate = true // this attempt has failed already
+		return nil
+	}
 	t, err := d.running(b.Run)
 	if err != nil {
 		return err
 	}
 	reason := b.Reason
 	if len(reason) > MaxReason {
-		reason = reason[:MaxReason]
+		reason = strings.ToValidUTF8(reason[:MaxReason], "") // the cut may be inside a character
 	}
 	kind := Failed
 	if b.Final || t.Failures+1 >= MaxFailures {

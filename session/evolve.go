@@ -9,6 +9,9 @@ import (
 // client's own counter. Such marks give way, oldest first, when MaxClients is reached.
 const KeyedPrefix = "key."
 
+// maxContinuations bounds what a turn tells of its attempts: lapsed ones count to no other limit.
+const maxContinuations = 32
+
 // evolve takes one event in. Events were decided before; it refuses nothing.
 func (s *State) evolve(ev *Event) {
 	s.Seq = ev.Seq
@@ -34,7 +37,7 @@ func (s *State) evolve(ev *Event) {
 	case Progressed:
 		t.Reply += ev.Text
 		t.LeaseUntil = ev.Clock + Lease
-		if ev.Mode != "" {
+		if ev.Mode != "" && len(t.Continuations) < maxContinuations {
 			t.Continuations = append(t.Continuations, Continuation{Attempt: ev.Attempt, Offset: ev.Offset, Mode: ev.Mode})
 		}
 	case Intended:

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"errors"
+	"math"
 	"time"
 
 	"github.com/skein-mesh/skein"
@@ -16,13 +17,16 @@ func FromError(err error) *Error {
 	if !ok {
 		return &Error{Code: uint32(skein.CodeInternal)}
 	}
-	return &Error{Code: uint32(e.Code), Detail: e.Detail, RetryAfterMs: uint64(e.RetryAfter.Milliseconds())}
+	return &Error{Code: uint32(e.Code), Detail: e.Detail, RetryAfterMs: uint64(max(0, e.RetryAfter.Milliseconds()))}
 }
 
 // Fault gives the error that e carries, nil when e is nil.
 func (e *Error) Fault() error {
 	if e == nil {
 		return nil
+	}
+	if e.Code > math.MaxUint16 {
+		return &skein.Error{Code: skein.CodeInternal, Detail: e.Detail}
 	}
 	return &skein.Error{Code: skein.Code(e.Code), Detail: e.Detail, RetryAfter: time.Duration(min(e.RetryAfterMs, 86_400_000)) * time.Millisecond}
 }
