@@ -85,6 +85,7 @@ func (p *pool) NotifyLeave(n *memberlist.Node) {
 	if err != nil {
 		return
 	}
+	p.locate(m.Node, n.Address(), false)
 	p.mesh.update(func(v *view, now time.Time) {
 		if p.global {
 			m.Status = Dead
@@ -101,14 +102,10 @@ func (p *pool) describe(n *memberlist.Node, revived bool) {
 	if err != nil {
 		return
 	}
+	p.locate(m.Node, n.Address(), true)
 	if m.Node == p.mesh.config.Self.Node {
 		return
 	}
-	p.mu.Lock()
-	if len(p.known) < maxMembers {
-		p.known[n.Name] = n.Address()
-	}
-	p.mu.Unlock()
 	p.mesh.update(func(v *view, now time.Time) {
 		if p.global {
 			p.mesh.version++
@@ -117,4 +114,17 @@ func (p *pool) describe(n *memberlist.Node, revived bool) {
 		}
 		v.gossiped(m, revived, now)
 	})
+}
+
+// locate notes where gossip to a member goes.
+func (p *pool) locate(id skein.NodeID, addr string, alive bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if id == p.mesh.config.Self.Node {
+		p.self = addr
+		return
+	}
+	if _, ok := p.known[id]; ok || len(p.known) < maxMembers {
+		p.known[id] = target{addr: addr, alive: alive}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"strings"
@@ -26,8 +27,15 @@ type pool struct {
 	outbox chan []byte  // messages for direct delivery; full: gossip and the next full digest make up for it
 	size   atomic.Int32 // of the pool, for the number of retransmissions
 
-	mu    sync.Mutex        // guards the fields below
-	known map[string]string // name -> gossip address of members that did not leave
+	mu    sync.Mutex              // guards the fields below
+	self  string                  // own gossip address
+	known map[skein.NodeID]target // members that did not leave; memberlist's own list may not be read while it runs
+}
+
+// target is where gossip to a member goes.
+type target struct {
+	addr  string
+	alive bool // by gossip
 }
 
 const (
@@ -38,7 +46,7 @@ const (
 
 // openPool starts a memberlist; the transport is nil for memberlist's own on addr.
 func (m *Mesh) openPool(global bool, addr netip.AddrPort, transport memberlist.Transport) (*pool, error) {
-	p := &pool{mesh: m, global: global, outbox: make(chan []byte, maxQueued), known: map[string]string{}}
+	p := &pool{mesh: m, global: global, outbox: make(chan []byte, maxQueued), known: map[skein.NodeID]target{}}
 	p.queue = &memberlist.TransmitLimitedQueue{RetransmitMult: 3, NumNodes: func() int { return int(p.size.Load()) }}
 	c := p.timers()
 	c.Name = string(m.config.Self.Node)
@@ -120,20 +128,30 @@ func (p *pool) deliver(ctx context.Context) {
 
 // direct sends msg to at most limit other members; in the global pool only to other regions'.
 func (p *pool) direct(msg []byte, limit int) {
-	nodes := p.list.Members()
-	rand.Shuffle(len(nodes), func(i, j int) { nodes[i], nodes[j] = nodes[j], nodes[i] })
-	for _, n := range nodes {
-		id := skein.NodeID(n.Name)
-		if id == p.mesh.config.Self.Node || p.global && p.mesh.regionOf(id) == p.mesh.config.Self.Region {
+	for id, to := range p.targets() {
+		if p.global && p.mesh.regionOf(id) == p.mesh.config.Self.Region {
 			continue
 		}
 		if limit--; limit < 0 {
 			return
 		}
-		if err := p.list.SendBestEffort(n, msg); err != nil {
-			p.mesh.log.Debug("direct gossip", "node", n.Name, "err", err)
+		if err := p.list.SendToAddress(memberlist.Address{Addr: to, Name: string(id)}, msg); err != nil {
+			p.mesh.log.Debug("direct gossip", "to", id, "err", err)
 		}
 	}
+}
+
+// targets gives the living members, in no order.
+func (p *pool) targets() map[skein.NodeID]string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := make(map[skein.NodeID]string, len(p.known))
+	for id, t := range p.known {
+		if t.alive {
+			out[id] = t.addr
+		}
+	}
+	return out
 }
 
 // join keeps this node connected: to the seeds until each is a member, and to the lost, which heals a partition
@@ -155,30 +173,7 @@ func (p *pool) join(ctx context.Context, seeds []netip.AddrPort) {
 
 // joinOnce dials seeds that are no members, and a few members that were lost.
 func (p *pool) joinOnce(ctx context.Context, seeds []netip.AddrPort) (all bool) {
-	alive := map[string]bool{p.list.LocalNode().Address(): true}
-	names := map[string]bool{}
-	for _, n := range p.list.Members() {
-		alive[n.Address()], names[n.Name] = true, true
-	}
-	missing := map[string]bool{}
-	for _, seed := range seeds[:min(len(seeds), maxSeeds)] {
-		if !alive[seed.String()] {
-			missing[seed.String()] = true
-		}
-	}
-	p.mu.Lock()
-	lost := 0
-	for name, addr := range p.known {
-		if member, ok := p.mesh.Member(skein.NodeID(name)); !ok || member.Status == Left {
-			delete(p.known, name)
-			continue
-		}
-		if !names[name] && !alive[addr] && lost < 2 {
-			lost++
-			missing[addr] = true
-		}
-	}
-	p.mu.Unlock()
+	missing := p.missing(seeds)
 	for addr := range missing {
 		if ctx.Err() != nil {
 			return false
@@ -190,11 +185,35 @@ func (p *pool) joinOnce(ctx context.Context, seeds []netip.AddrPort) (all bool) 
 	return len(missing) == 0
 }
 
+// missing lists seeds that are no members, and up to two members that were lost.
+func (p *pool) missing(seeds []netip.AddrPort) map[string]bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	alive := map[string]bool{p.self: true}
+	lost := map[string]bool{}
+	for id, t := range p.known {
+		member, ok := p.mesh.Member(id)
+		switch {
+		case t.alive:
+			alive[t.addr] = true
+		case !ok || member.Status == Left:
+			delete(p.known, id)
+		case len(lost) < 2:
+			lost[t.addr] = true
+		}
+	}
+	for _, seed := range seeds[:min(len(seeds), maxSeeds)] {
+		lost[seed.String()] = true
+	}
+	maps.DeleteFunc(lost, func(addr string, _ bool) bool { return alive[addr] })
+	return lost
+}
+
 // forget stops join from looking for a node that has left.
 func (p *pool) forget(id skein.NodeID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.known, string(id))
+	delete(p.known, id)
 }
 
 func (p *pool) name() string {

@@ -1,0 +1,8 @@
+package mesh
+
+import (
+	"io"
+	"log"
+)
+
+func quietLog() *log.Logger { return log.New(io.Discard, "", 0) }
