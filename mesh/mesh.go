@@ -27,7 +27,7 @@ type Config struct {
 	GossipAddr netip.AddrPort   // UDP and TCP of the region's pool
 	GlobalAddr netip.AddrPort   // UDP and TCP of the voters' pool; zero: none
 	Seeds      []netip.AddrPort // gossip addresses of nodes of this region; empty on the first
-	Abroad     []netip.AddrPort // global gossip addresses of voters of other regions
+	Abroad     []netip.AddrPort // global gossip addresses of voters of other regions; each voter needs one that answers
 
 	RegionTransport memberlist.Transport // nil: memberlist's own on GossipAddr
 	GlobalTransport memberlist.Transport // nil: memberlist's own on GlobalAddr
@@ -130,6 +130,10 @@ func (c Config) validate() error {
 
 // Run takes part until ctx ends. Without a call of Leave before, the others will call this node dead.
 func (m *Mesh) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	m.tasks.open(ctx) // before the pools: their news start checks and dials
+	defer m.tasks.wait()
+	defer cancel()
 	region, err := m.openPool(false, m.config.GossipAddr, m.config.RegionTransport)
 	if err != nil {
 		return err
@@ -143,9 +147,6 @@ func (m *Mesh) Run(ctx context.Context) error {
 		}
 		m.global.Store(global)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	m.tasks.open(ctx)
 	for _, loop := range []func(context.Context){
 		func(ctx context.Context) { region.join(ctx, m.config.Seeds) },
 		region.deliver, m.runGlobal, m.updateMeta, m.announce, m.keepTethers, m.acceptTethers,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,64 +14,85 @@ import (
 	"github.com/skein-mesh/skein"
 )
 
-// startVirtual starts region nodes a, b, c on a simulated network; the functions stop them.
-func startVirtual(t *testing.T, sim *simulation, region string, block byte, abroad []netip.AddrPort) (nodes []*Mesh, stops []func(), globals []netip.AddrPort) {
-	t.Helper()
-	ca := sim.ca
-	seed := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, block, 1}), 7946)
+// virtualRegion is three nodes, a, b and c, on 10.0.block.1 to 3.
+type virtualRegion struct {
+	name   string
+	block  byte
+	abroad []netip.AddrPort
+}
+
+func (r virtualRegion) host(sim *simulation, i int) simHost {
+	return simHost{sim, netip.AddrFrom4([4]byte{10, 0, r.block, byte(i + 1)})}
+}
+
+// globals gives the addresses that other regions join.
+func (r virtualRegion) globals() []netip.AddrPort {
+	var out []netip.AddrPort
 	for i := range 3 {
-		name := fmt.Sprintf("%s-%c", region, 'a'+i)
-		h := simHost{sim, netip.AddrFrom4([4]byte{10, 0, block, byte(i + 1)})}
-		id := issueIdentity(t, ca, name, region)
-		addr := netip.AddrPortFrom(h.addr, 8443)
-		packet, err := h.ListenPacket(addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		stream, err := h.Listen(addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sock, err := Listen(SocketConfig{Packet: packet, Stream: stream, Identity: id, Secret: testSecret()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		regional, err := newSimGossip(h, 7946)
-		if err != nil {
-			t.Fatal(err)
-		}
-		global, err := newSimGossip(h, 7947)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m, err := New(Config{
-			Self: Member{Node: skein.NodeID(name), Region: skein.Region(region), Zone: "a", Incarnation: 1, Voter: true,
-				QUIC: []netip.AddrPort{addr}, HTTPS: []netip.AddrPort{addr}},
-			Identity: id, Secret: testSecret(), Socket: sock, Network: h, GossipAddr: regional.addr, GlobalAddr: global.addr,
-			RegionTransport: regional, GlobalTransport: global, Seeds: []netip.AddrPort{seed}, Abroad: abroad,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		m.Handle("silent", func(ctx context.Context, _ skein.NodeID, _ net.Conn) { <-ctx.Done() })
+		out = append(out, netip.AddrPortFrom(r.host(nil, i).addr, 7947))
+	}
+	return out
+}
+
+// build makes node i of the region.
+func (r virtualRegion) build(t *testing.T, sim *simulation, i int) (*Mesh, *Socket) {
+	t.Helper()
+	name := fmt.Sprintf("%s-%c", r.name, 'a'+i)
+	h := r.host(sim, i)
+	id := issueIdentity(t, sim.ca, name, r.name)
+	addr := netip.AddrPortFrom(h.addr, 8443)
+	packet, err := h.ListenPacket(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := h.Listen(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sock, err := Listen(SocketConfig{Packet: packet, Stream: stream, Identity: id, Secret: testSecret()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	regional, err := newSimGossip(h, 7946)
+	if err != nil {
+		t.Fatal(err)
+	}
+	global, err := newSimGossip(h, 7947)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := New(Config{
+		Self: Member{Node: skein.NodeID(name), Region: skein.Region(r.name), Zone: "a", Incarnation: 1, Voter: true,
+			QUIC: []netip.AddrPort{addr}, HTTPS: []netip.AddrPort{addr}},
+		Identity: id, Secret: testSecret(), Socket: sock, Network: h, GossipAddr: regional.addr, GlobalAddr: global.addr,
+		RegionTransport: regional, GlobalTransport: global, Abroad: r.abroad,
+		Seeds: []netip.AddrPort{netip.AddrPortFrom(r.host(sim, 0).addr, 7946)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Handle("silent", func(ctx context.Context, _ skein.NodeID, _ net.Conn) { <-ctx.Done() })
+	return m, sock
+}
+
+// start runs the region; the functions stop its nodes.
+func (r virtualRegion) start(t *testing.T, sim *simulation) (nodes []*Mesh, stops []func()) {
+	t.Helper()
+	for i := range 3 {
+		m, sock := r.build(t, sim, i)
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 2)
 		go func() { done <- sock.Run(ctx) }()
 		go func() { done <- m.Run(ctx) }()
-		nodes, globals = append(nodes, m), append(globals, global.addr)
-		stopped := false
-		stops = append(stops, func() {
-			if stopped {
-				return
-			}
-			stopped = true
+		stop := sync.OnceFunc(func() {
 			cancel()
 			if err := errors.Join(<-done, <-done); err != nil {
-				t.Errorf("%s: %v", name, err)
+				t.Errorf("%s: %v", m.config.Self.Node, err)
 			}
 		})
+		nodes, stops = append(nodes, m), append(stops, stop)
 	}
-	return nodes, stops, globals
+	return nodes, stops
 }
 
 // within waits in virtual time until all of nodes give node that status, and gives how long it took.
@@ -99,8 +121,10 @@ func TestVirtualTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim := newSimulation()
 		sim.ca = newTestCA(t)
-		eu, stopEU, globals := startVirtual(t, sim, "eu", 1, nil)
-		us, stopUS, _ := startVirtual(t, sim, "us", 2, globals)
+		regions := []virtualRegion{{name: "eu", block: 1}, {name: "us", block: 2}}
+		regions[0].abroad, regions[1].abroad = regions[1].globals(), regions[0].globals()
+		eu, stopEU := regions[0].start(t, sim)
+		us, stopUS := regions[1].start(t, sim)
 		defer func() {
 			for _, stop := range append(stopEU, stopUS...) {
 				stop()
