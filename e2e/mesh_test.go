@@ -84,7 +84,7 @@ type dev struct {
 func startDev(t *testing.T, args ...string) *dev {
 	t.Helper()
 	d := &dev{t: t, dir: t.TempDir(), log: &bytes.Buffer{}}
-	d.cmd = exec.Command(binary, append([]string{"dev", "--dir", d.dir, "--json"}, args...)...)
+	d.cmd = exec.Command(binary, append([]string{"dev", "--dir", d.dir, "--json", "--port-offset", "20000"}, args...)...)
 	d.cmd.Env = append(os.Environ(), "XDG_STATE_HOME="+d.dir)
 	d.cmd.Stderr = d.log
 	out, err := d.cmd.StdoutPipe()

@@ -151,7 +151,7 @@ func (v *view) settle(rec *record, living func(skein.NodeID) bool, now time.Time
 }
 
 // tally counts the words about the highest incarnation: of the member's own region by majority, of this region's
-// witnesses by majority, a tie going to the worse; of both the worse holds. A member for which no living origin
+// witnesses by majority, a tie going to the worse; of both the worse holds. A third region's words do not count. A member for which no living origin
 // speaks is suspect. The member is described by itself, else by the first living
 // origin of its region, else by whoever there is.
 func (v *view) tally(rec *record, living func(skein.NodeID) bool) (Status, Member) {
@@ -174,6 +174,8 @@ func (v *view) tally(rec *record, living func(skein.NodeID) bool) (Status, Membe
 		case !living(origin):
 		case isWitness:
 			witness.add(st.member.Status)
+		case o != nil && o.member.Region != rec.member.Region:
+			// a third region's witnesses reach this one through push/pull; they know no more than ours
 		default:
 			home.add(st.member.Status)
 			rank = 1

@@ -139,8 +139,8 @@ func (w *watcher) act(a failover.Action, f func(context.Context) error) {
 	})
 }
 
-// takeTurn commits the new attempt, then tells the node that it is its own. A refusal by the log means that
-// the turn has moved on, which is what was wanted.
+// takeTurn commits the new attempt, then tells the node that it is its own; when that fails, the machine gives out
+// the attempt after it. A refusal by the log means that the turn has moved on, which is what was wanted.
 func (n *Node) takeTurn(ctx context.Context, a failover.TakeTurn) error {
 	m, ok := n.mesh.Member(a.To.Node)
 	if !ok {
@@ -158,8 +158,5 @@ func (n *Node) takeTurn(ctx context.Context, a failover.TakeTurn) error {
 	}
 	n.meters.Counter("skein_takeovers_total", "Turns that this node, as leader, gave to another runner.").Inc()
 	n.log.Info("turn taken over", "session", a.Session, "turn", a.Turn.String(), "attempt", a.Attempt, "to", a.To.Node)
-	if err := n.giveRun(ctx, a.To.Node, a.Session, res[0].State.Seq); err != nil {
-		n.log.Warn("the new runner did not answer; the attempt's lease will lapse", "node", a.To.Node, "error", err)
-	}
-	return nil
+	return n.giveRun(ctx, a.To.Node, a.Session, res[0].State.Seq)
 }

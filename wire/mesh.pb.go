@@ -541,6 +541,95 @@ func (x *RunResponse) GetError() *Error {
 	return nil
 }
 
+// Order is an operator's wish that another node carries to the one that it is about.
+type Order struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Draining      bool                   `protobuf:"varint,1,opt,name=draining,proto3" json:"draining,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Order) Reset() {
+	*x = Order{}
+	mi := &file_mesh_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Order) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Order) ProtoMessage() {}
+
+func (x *Order) ProtoReflect() protoreflect.Message {
+	mi := &file_mesh_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Order.ProtoReflect.Descriptor instead.
+func (*Order) Descriptor() ([]byte, []int) {
+	return file_mesh_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Order) GetDraining() bool {
+	if x != nil {
+		return x.Draining
+	}
+	return false
+}
+
+type OrderResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Error         *Error                 `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderResponse) Reset() {
+	*x = OrderResponse{}
+	mi := &file_mesh_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderResponse) ProtoMessage() {}
+
+func (x *OrderResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_mesh_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderResponse.ProtoReflect.Descriptor instead.
+func (*OrderResponse) Descriptor() ([]byte, []int) {
+	return file_mesh_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *OrderResponse) GetError() *Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
 var File_mesh_proto protoreflect.FileDescriptor
 
 const file_mesh_proto_rawDesc = "" +
@@ -586,6 +675,10 @@ const file_mesh_proto_rawDesc = "" +
 	"\asession\x18\x01 \x01(\tR\asession\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\"6\n" +
 	"\vRunResponse\x12'\n" +
+	"\x05error\x18\x01 \x01(\v2\x11.skein.wire.ErrorR\x05error\"#\n" +
+	"\x05Order\x12\x1a\n" +
+	"\bdraining\x18\x01 \x01(\bR\bdraining\"8\n" +
+	"\rOrderResponse\x12'\n" +
 	"\x05error\x18\x01 \x01(\v2\x11.skein.wire.ErrorR\x05errorB\"Z github.com/skein-mesh/skein/wireb\x06proto3"
 
 var (
@@ -600,28 +693,31 @@ func file_mesh_proto_rawDescGZIP() []byte {
 	return file_mesh_proto_rawDescData
 }
 
-var file_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_mesh_proto_goTypes = []any{
-	(*NodeMeta)(nil),     // 0: skein.wire.NodeMeta
-	(*Digest)(nil),       // 1: skein.wire.Digest
-	(*DigestMember)(nil), // 2: skein.wire.DigestMember
-	(*Notice)(nil),       // 3: skein.wire.Notice
-	(*Gossip)(nil),       // 4: skein.wire.Gossip
-	(*RunRequest)(nil),   // 5: skein.wire.RunRequest
-	(*RunResponse)(nil),  // 6: skein.wire.RunResponse
-	(*Error)(nil),        // 7: skein.wire.Error
+	(*NodeMeta)(nil),      // 0: skein.wire.NodeMeta
+	(*Digest)(nil),        // 1: skein.wire.Digest
+	(*DigestMember)(nil),  // 2: skein.wire.DigestMember
+	(*Notice)(nil),        // 3: skein.wire.Notice
+	(*Gossip)(nil),        // 4: skein.wire.Gossip
+	(*RunRequest)(nil),    // 5: skein.wire.RunRequest
+	(*RunResponse)(nil),   // 6: skein.wire.RunResponse
+	(*Order)(nil),         // 7: skein.wire.Order
+	(*OrderResponse)(nil), // 8: skein.wire.OrderResponse
+	(*Error)(nil),         // 9: skein.wire.Error
 }
 var file_mesh_proto_depIdxs = []int32{
 	2, // 0: skein.wire.Digest.members:type_name -> skein.wire.DigestMember
 	0, // 1: skein.wire.DigestMember.meta:type_name -> skein.wire.NodeMeta
 	1, // 2: skein.wire.Gossip.digest:type_name -> skein.wire.Digest
 	3, // 3: skein.wire.Gossip.notice:type_name -> skein.wire.Notice
-	7, // 4: skein.wire.RunResponse.error:type_name -> skein.wire.Error
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	9, // 4: skein.wire.RunResponse.error:type_name -> skein.wire.Error
+	9, // 5: skein.wire.OrderResponse.error:type_name -> skein.wire.Error
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_mesh_proto_init() }
@@ -640,7 +736,7 @@ func file_mesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_mesh_proto_rawDesc), len(file_mesh_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

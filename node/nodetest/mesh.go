@@ -176,6 +176,7 @@ func (m *Mesh) process(id skein.NodeID) *Process {
 func (m *Mesh) Start(id skein.NodeID) {
 	m.t.Helper()
 	p := m.process(id)
+	m.Net.Revive(p.Addr)
 	host := m.Net.Host(p.Addr)
 	p.cfg.Network = host
 	region, err := NewGossip(host, portGossip)

@@ -27,6 +27,7 @@ type Net struct {
 	loss      float64
 	changed   chan struct{} // closed when cut changes
 	nextPort  uint16
+	down      map[netip.Addr]bool // killed hosts
 }
 
 // NewNet makes a network without faults and with a millisecond between any two hosts.
@@ -40,6 +41,7 @@ func NewNet(seed uint64) *Net {
 		latency:   func(_, _ netip.Addr) time.Duration { return time.Millisecond },
 		changed:   make(chan struct{}),
 		nextPort:  30000,
+		down:      make(map[netip.Addr]bool),
 	}
 }
 
@@ -69,9 +71,11 @@ func (n *Net) Loss(share float64) {
 	n.loss = share
 }
 
-// Kill closes every socket of a host; its peers see their streams reset, and nothing at all of its packets.
+// Kill closes every socket of a host; its peers see their streams reset, and nothing at all of its packets. The host
+// can open no socket until Revive.
 func (n *Net) Kill(host netip.Addr) {
 	n.mu.Lock()
+	n.down[host] = true
 	var ends []interface{ Close() error }
 	var resets []*stream
 	for at, c := range n.packets {
@@ -97,6 +101,13 @@ func (n *Net) Kill(host netip.Addr) {
 	for _, s := range resets {
 		s.abort()
 	}
+}
+
+// Revive lets a killed host open sockets again.
+func (n *Net) Revive(host netip.Addr) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.down, host)
 }
 
 // Host gives the network as one host sees it. It satisfies mesh.Network.
@@ -159,6 +170,9 @@ func (h *Host) ListenPacket(at netip.AddrPort) (net.PacketConn, error) {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
 	at = netip.AddrPortFrom(h.addr, h.net.portLocked(at.Port()))
+	if h.net.down[h.addr] {
+		return nil, fmt.Errorf("listen udp %s: %w", at, syscall.ENETDOWN)
+	}
 	if h.net.packets[at] != nil {
 		return nil, fmt.Errorf("listen udp %s: %w", at, syscall.EADDRINUSE)
 	}
@@ -188,6 +202,9 @@ func (h *Host) Listen(at netip.AddrPort) (net.Listener, error) {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
 	at = netip.AddrPortFrom(h.addr, h.net.portLocked(at.Port()))
+	if h.net.down[h.addr] {
+		return nil, fmt.Errorf("listen tcp %s: %w", at, syscall.ENETDOWN)
+	}
 	if h.net.listeners[at] != nil {
 		return nil, fmt.Errorf("listen tcp %s: %w", at, syscall.EADDRINUSE)
 	}
@@ -221,6 +238,9 @@ func (h *Host) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 func (n *Net) connect(from netip.Addr, to netip.AddrPort) (net.Conn, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.down[from] {
+		return nil, fmt.Errorf("dial %s: %w", to, syscall.ENETDOWN)
+	}
 	l := n.listeners[to]
 	if l == nil {
 		return nil, fmt.Errorf("dial %s: %w", to, syscall.ECONNREFUSED)
