@@ -187,7 +187,9 @@ func (m *fakeMesh) start(id, zone string, i int) {
 		mesh: m, pc: pc, tr: tr, ln: ln, cancel: cancel, streams: map[*quic.Stream]func(*wire.ServerFrame) error{},
 		Node: Node{ID: skein.NodeID(id), Region: "eu", Zone: skein.Zone(zone), QUIC: pc.LocalAddr().(*net.UDPAddr).AddrPort()},
 	}
+	m.mu.Lock()
 	m.nodes = append(m.nodes, n)
+	m.mu.Unlock()
 	m.wg.Go(func() { n.accept(ctx) })
 }
 
@@ -296,6 +298,8 @@ func (n *fakeNode) open(o *wire.Open, send func(*wire.ServerFrame) error) bool {
 }
 
 func (m *fakeMesh) peers() (list []*wire.Peer) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for _, n := range m.nodes {
 		list = append(list, &wire.Peer{Node: string(n.ID), Region: "eu", Zone: string(n.Zone), Addresses: []string{n.QUIC.String()}})
 	}

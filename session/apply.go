@@ -314,7 +314,9 @@ func checkReply(r *Reply) error {
 
 func checkCall(c Call) error {
 	switch {
-	case c.ID == "" || len(c.ID) > skein.MaxName || len(c.Tool) > skein.MaxName || len(c.Key) > skein.MaxSubject:
+	case c.ID == "":
+		return skein.Fault(skein.CodeMalformed, "tool call without an id")
+	case len(c.ID) > skein.MaxName || len(c.Tool) > skein.MaxName || len(c.Key) > skein.MaxSubject:
 		return skein.Fault(skein.CodeTooLarge, "tool call: id and tool have at most %d bytes, the key %d", skein.MaxName, skein.MaxSubject)
 	case len(c.Args) > MaxPayload || len(c.Result) > MaxPayload || len(c.Error) > MaxReason:
 		return skein.Fault(skein.CodeTooLarge, "tool call: arguments and result have at most %d bytes", MaxPayload)
