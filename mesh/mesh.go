@@ -30,7 +30,7 @@ type Config struct {
 	Abroad     []netip.AddrPort // global gossip addresses of voters of other regions; each voter needs one that answers
 
 	RegionTransport memberlist.Transport // nil: memberlist's own on GossipAddr
-	GlobalTransport memberlist.Transport // nil: memberlist's own on GlobalAddr
+	GlobalTransport memberlist.Transport // nil: memberlist's own on GlobalAddr; Run closes both
 
 	Log *slog.Logger // nil: discard
 }
@@ -164,6 +164,8 @@ func (m *Mesh) Run(ctx context.Context) error {
 	m.tasks.wait()
 	if g := m.global.Load(); g != nil {
 		g.list.Shutdown() // it may have been opened while the tasks ended; a second call does nothing
+	} else if m.config.GlobalTransport != nil {
+		m.config.GlobalTransport.Shutdown() // never used: this node was no voter
 	}
 	m.links.closeAll()
 	return nil
