@@ -41,61 +41,70 @@ const another = "another|different|other|someone else's|new one|另一个|另外
 // anaphors point to what was talked about.
 const anaphors = "it|that|this|those|these|them|那款|这款|那双|这双|那个|这个|它|那种|这种|该款|同款"
 
-// lexicon finds phrases in a message by their joined tokens.
+// lexicon finds phrases in a message by the hashes of their tokens.
 type lexicon struct {
-	classes   map[string]phrase
-	another   map[string]bool
-	anaphors  map[string]bool
-	asking    map[string]bool
+	classes   map[hasher]phrase
+	another   map[hasher]phrase
+	anaphors  map[hasher]phrase
+	asking    map[hasher]phrase
 	maxTokens int
 }
 
 func newLexicon() *lexicon {
-	l := &lexicon{classes: map[string]phrase{}, another: map[string]bool{}, anaphors: map[string]bool{}, asking: map[string]bool{}}
+	l := &lexicon{classes: map[hasher]phrase{}, another: map[hasher]phrase{}, anaphors: map[hasher]phrase{}, asking: map[hasher]phrase{}}
 	for class := affirmPhrase; class <= butPhrase; class++ {
-		for p := range strings.SplitSeq(phraseLists[class], "|") {
-			k := l.key(p)
-			if _, ok := l.classes[k]; !ok {
-				l.classes[k] = class
-			}
-		}
+		l.add(l.classes, phraseLists[class], class)
 	}
-	for list, to := range map[string]map[string]bool{another: l.another, anaphors: l.anaphors, asking: l.asking} {
-		for p := range strings.SplitSeq(list, "|") {
-			to[l.key(p)] = true
-		}
-	}
+	l.add(l.another, another, followPhrase)
+	l.add(l.anaphors, anaphors, followPhrase)
+	l.add(l.asking, asking, followPhrase)
 	return l
 }
 
-func (l *lexicon) key(p string) string {
-	ts := tokens(lower(clean(p)), nil)
-	l.maxTokens = max(l.maxTokens, len(ts))
-	return key(ts)
+// add takes a list of phrases in; one that is known keeps its class.
+func (l *lexicon) add(to map[hasher]phrase, list string, class phrase) {
+	for p := range strings.SplitSeq(list, "|") {
+		ts := tokens(lower(clean(p)), nil)
+		l.maxTokens = max(l.maxTokens, len(ts))
+		h := newHash(phraseUnit)
+		for _, t := range ts {
+			h = h.text(t.text).byte(' ')
+		}
+		if _, ok := to[h]; !ok {
+			to[h] = class
+		}
+	}
+}
+
+// longest gives the class and the length of the longest phrase that ts begins with.
+func (l *lexicon) longest(ts []token, in map[hasher]phrase) (phrase, int) {
+	h, found, n := newHash(phraseUnit), noPhrase, 1
+	for i, t := range ts[:min(l.maxTokens, len(ts))] {
+		if t.entity {
+			break
+		}
+		h = h.text(t.text).byte(' ')
+		if p, ok := in[h]; ok {
+			found, n = p, i+1
+		}
+	}
+	return found, n
 }
 
 // find calls f for each phrase from the left, the longest first, with its tokens; noPhrase for a token that begins none.
 func (l *lexicon) find(ts []token, f func(p phrase, ts []token)) {
-	for i := 0; i < len(ts); {
-		n, p := 1, noPhrase
-		for size := min(l.maxTokens, len(ts)-i); size > 0; size-- {
-			if class, ok := l.classes[key(ts[i:i+size])]; ok {
-				n, p = size, class
-				break
-			}
-		}
-		f(p, ts[i:i+n])
-		i += n
+	for len(ts) > 0 {
+		p, n := l.longest(ts, l.classes)
+		f(p, ts[:n])
+		ts = ts[n:]
 	}
 }
 
 // has reports whether any run of tokens is in a set.
-func (l *lexicon) has(ts []token, in map[string]bool) bool {
+func (l *lexicon) has(ts []token, in map[hasher]phrase) bool {
 	for i := range ts {
-		for size := 1; size <= min(l.maxTokens, len(ts)-i); size++ {
-			if in[key(ts[i:i+size])] {
-				return true
-			}
+		if p, _ := l.longest(ts[i:], in); p != noPhrase {
+			return true
 		}
 	}
 	return false

@@ -21,6 +21,7 @@ const (
 	hanPair    = 'b'
 	hanTriple  = 't'
 	entityUnit = 'e'
+	phraseUnit = 'f'
 )
 
 var unitWeights = map[byte]float32{wordUnit: 1, wordPair: 0.7, wordPart: 0.25, hanUnit: 0.8, hanPair: 1, hanTriple: 0.5, entityUnit: 0.6}

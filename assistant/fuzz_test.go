@@ -7,7 +7,6 @@ import (
 )
 
 func FuzzParse(f *testing.F) {
-	f.Add(string(shopYAML))
 	f.Add(confirmThenCall)
 	f.Add(head + "flows: {f: {steps: [{if: a, say: b}, {else: , goto: end}]}}")
 	f.Add("a: &x [*x]\n? - -\n")
