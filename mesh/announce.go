@@ -113,7 +113,7 @@ func (m *Mesh) pass(n notice) {
 func (m *Mesh) state(global bool) []digest {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	out := m.view.said()
+	out := m.view.said(global)
 	if !global {
 		return out
 	}

@@ -151,8 +151,8 @@ func (v *view) settle(rec *record, living func(skein.NodeID) bool, now time.Time
 }
 
 // tally counts the words about the highest incarnation: of the member's own region by majority, of this region's
-// witnesses by majority, a tie going to the worse; of both the worse holds. A third region's words do not count. A member for which no living origin
-// speaks is suspect. The member is described by itself, else by the first living
+// witnesses by majority, a tie going to the worse; of both the worse holds. A third region's words do not count.
+// A member for which no living origin speaks is suspect. It is described by itself, else by the first living
 // origin of its region, else by whoever there is.
 func (v *view) tally(rec *record, living func(skein.NodeID) bool) (Status, Member) {
 	var top skein.Incarnation
@@ -175,7 +175,7 @@ func (v *view) tally(rec *record, living func(skein.NodeID) bool) (Status, Membe
 		case isWitness:
 			witness.add(st.member.Status)
 		case o != nil && o.member.Region != rec.member.Region:
-			// a third region's witnesses reach this one through push/pull; they know no more than ours
+			// a third region's witnesses know no more than ours, and would outvote the member's own region
 		default:
 			home.add(st.member.Status)
 			rank = 1
@@ -220,8 +220,9 @@ func (c *votes) result() Status {
 	return Alive
 }
 
-// said gives all words about other regions as digests, for a node that joins.
-func (v *view) said() []digest {
+// said gives all words about other regions as digests, for a node that joins. What this region's witnesses say is
+// for this region only: elsewhere is true for the pool across regions, and leaves it out.
+func (v *view) said(elsewhere bool) []digest {
 	type key struct {
 		region skein.Region
 		origin skein.NodeID
@@ -230,6 +231,9 @@ func (v *view) said() []digest {
 	groups := map[key][]Member{}
 	for _, rec := range v.records {
 		for origin, st := range rec.said {
+			if o := v.records[origin]; elsewhere && o != nil && o.member.Region != rec.member.Region {
+				continue
+			}
 			k := key{rec.member.Region, origin, st.stamp}
 			groups[k] = append(groups[k], st.member)
 		}

@@ -128,7 +128,39 @@ func TestViewForgetsTheGone(t *testing.T) {
 	}
 }
 
-// words is what a test's voters say: origin, subject, status letter.
+// TestViewThirdRegion: what witnesses of a third region say neither counts nor travels on across regions.
+func TestViewThirdRegion(t *testing.T) {
+	now := time.Unix(1000, 0)
+	v := newView(testMember("a", "eu", 1), now)
+	for _, id := range []string{"x1", "x2", "x3"} {
+		x := testMember(id, "ap", 1)
+		v.merge(digest{region: "ap", origin: x.Runner(), version: 1, members: []Member{x}}, now)
+		say(v, id, "w", Alive, 1, now)
+	}
+	u := testMember("u1", "us", 1)
+	v.merge(digest{region: "us", origin: u.Runner(), version: 1, members: []Member{u}}, now)
+	say(v, "u1", "w", Dead, 2, now)
+	v.witnessed(testMember("u1", "us", 1), stamp{1, 1}, now)
+	if got := v.records["w"].member.Status; got != Dead {
+		t.Errorf("w is %s, want dead: its own region says so", got)
+	}
+	for _, d := range v.said(true) {
+		if origin := v.records[d.origin.Node].member.Region; origin != d.region {
+			t.Errorf("words of %s about %s go on across regions", d.origin.Node, d.region)
+		}
+	}
+	own := 0
+	for _, d := range v.said(false) {
+		if d.origin.Node == "a" {
+			own++
+		}
+	}
+	if own != 1 {
+		t.Errorf("%d digests of this witness for its own region, want 1", own)
+	}
+}
+
+// say merges one word of a voter of the region us.
 func say(v *view, origin, about string, s Status, version uint64, now time.Time) bool {
 	m := testMember(about, "us", 1)
 	m.Status = s
