@@ -43,8 +43,12 @@ func (c *chat) converse(ctx context.Context, in io.Reader) error {
 		case <-ctx.Done():
 			fmt.Fprintln(c.out)
 			return nil
-		case m := <-c.moves:
+		case m := <-c.moves: // while nothing is asked
+			if prompt {
+				fmt.Fprintln(c.out)
+			}
 			c.reportMove(m)
+			c.prompt(prompt)
 		case line, ok := <-lines:
 			if !ok {
 				return <-fault

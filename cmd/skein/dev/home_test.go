@@ -10,13 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/skein-mesh/skein"
 	"github.com/skein-mesh/skein/config"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func openTestHome(t *testing.T, dir string) *home {
 	t.Helper()

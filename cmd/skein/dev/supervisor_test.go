@@ -1,0 +1,210 @@
+package dev
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/skein-mesh/skein/cmd/skein/meshfile"
+	"github.com/skein-mesh/skein/config"
+)
+
+// The test binary stands in for the agent: started as `BINARY agent --config FILE` it says that it is ready
+// and ends at SIGTERM or with its supervisor.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 4 && os.Args[1] == "agent" {
+		os.Exit(standIn(os.Args[3]))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func standIn(file string) int {
+	lifeline, err := Lifeline()
+	if err != nil || lifeline == nil {
+		return 3
+	}
+	cfg, err := config.Load(file, nil, nil)
+	if err != nil || cfg.Node == "eu-faulty-1" {
+		os.Stderr.WriteString("skein: the disk is on fire\n")
+		return 1
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	go WatchLifeline(ctx, lifeline, func() { os.Exit(1) })
+	srv := &http.Server{Addr: cfg.Listen.Admin.String(), Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
+	context.AfterFunc(ctx, func() { srv.Close() })
+	srv.ListenAndServe()
+	return 0
+}
+
+// freePorts gives ports that nothing on 127.0.0.1 uses.
+func freePorts(t *testing.T) Ports {
+	t.Helper()
+	var n [5]int
+	for i := range n {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		n[i] = ln.Addr().(*net.TCPAddr).Port
+	}
+	return Ports{n[0], n[1], n[2], n[3], n[4]}
+}
+
+func testOptions(t *testing.T, regions string) Options {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// `go test` builds into a go-build directory too, but not into its exe.
+	return Options{Regions: regions, Dir: filepath.Join(t.TempDir(), "d"), JSON: true, Ports: freePorts(t), Executable: exe, Command: "skein",
+		StateDir: t.TempDir(), Stdout: io.Discard, Stderr: io.Discard, Getenv: func(string) string { return "" }}
+}
+
+func pids(t *testing.T, mesh string) map[string]int {
+	t.Helper()
+	f, err := meshfile.Read(mesh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]int{}
+	for _, n := range f.Nodes {
+		all[string(n.ID)] = n.PID
+	}
+	return all
+}
+
+// running reports whether the process exists; a child that nobody waited for would still count.
+func running(pid int) bool { return syscall.Kill(pid, 0) == nil }
+
+func TestLifeOfAMesh(t *testing.T) {
+	o := testOptions(t, "eu=a,b")
+	ready, readyOut := io.Pipe()
+	o.Stdout = readyOut
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	stopCtx, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- Run(stopCtx, o); readyOut.Close() }()
+	var line struct {
+		Mesh  string
+		Nodes []meshfile.Node
+	}
+	if err := json.NewDecoder(ready).Decode(&line); err != nil {
+		t.Fatalf("not ready: %v, %v", err, <-ended)
+	}
+	mesh := filepath.Join(o.Dir, "mesh.json")
+	if line.Mesh != mesh || len(line.Nodes) != 2 || line.Nodes[0].PID == 0 {
+		t.Errorf("ready: got %+v", line)
+	}
+	if living, err := meshfile.Living(o.StateDir); err != nil || len(living) != 1 || living[0].Mesh != mesh {
+		t.Errorf("recorded: got %+v, %v", living, err)
+	}
+	if err := Run(ctx, o); err == nil || !strings.Contains(err.Error(), "runs on "+o.Dir+" already, with pid") {
+		t.Errorf("a second one: got %v", err)
+	}
+	killAndRestart(t, ctx, mesh)
+
+	last := pids(t, mesh)
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("stop: %v", err)
+	}
+	for node, pid := range last {
+		if running(pid) {
+			t.Errorf("%s (pid %d) has outlived the supervisor", node, pid)
+		}
+	}
+	if got := pids(t, mesh); got["eu-a-1"] != 0 || got["eu-b-1"] != 0 {
+		t.Errorf("mesh.json after the end: got %v", got)
+	}
+	if living, err := meshfile.Living(o.StateDir); err != nil || len(living) != 0 {
+		t.Errorf("still recorded: %+v, %v", living, err)
+	}
+}
+
+func killAndRestart(t *testing.T, ctx context.Context, mesh string) {
+	t.Helper()
+	before := pids(t, mesh)
+	pid, err := Kill(ctx, mesh, "eu-a-1")
+	if err != nil || pid != before["eu-a-1"] {
+		t.Fatalf("kill: got %d, %v; want %d", pid, err, before["eu-a-1"])
+	}
+	if got := pids(t, mesh); got["eu-a-1"] != 0 || got["eu-b-1"] != before["eu-b-1"] || running(pid) {
+		t.Errorf("after the kill: got %v, running %v", got, running(pid))
+	}
+	if _, err := Kill(ctx, mesh, "eu-a-1"); err == nil || !strings.Contains(err.Error(), "dead already") {
+		t.Errorf("kill again: got %v", err)
+	}
+	if _, err := Kill(ctx, mesh, "nobody"); err == nil || !strings.Contains(err.Error(), "no node of that name") {
+		t.Errorf("kill nobody: got %v", err)
+	}
+	for _, node := range []string{"eu-a-1", "eu-b-1"} { // the dead one, then one that lives
+		if pid, err = Restart(ctx, mesh, meshNode(t, mesh, node).ID); err != nil || pid == before[node] {
+			t.Fatalf("restart %s: got %d, %v", node, pid, err)
+		}
+		if err := WaitReady(ctx, meshNode(t, mesh, node).Admin); err != nil {
+			t.Fatal(err)
+		}
+		if got := pids(t, mesh)[node]; got != pid {
+			t.Errorf("mesh.json after the restart of %s: got %d, want %d", node, got, pid)
+		}
+	}
+}
+
+func meshNode(t *testing.T, mesh, id string) meshfile.Node {
+	t.Helper()
+	f, err := meshfile.Read(mesh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range f.Nodes {
+		if string(n.ID) == id {
+			return n
+		}
+	}
+	t.Fatalf("no %s in %s", id, mesh)
+	return meshfile.Node{}
+}
+
+// A node that cannot start is told with its own words, and nothing stays.
+func TestFaultAtStart(t *testing.T) {
+	o := testOptions(t, "eu=a,faulty")
+	var said bytes.Buffer
+	o.Stderr = &said
+	err := Run(t.Context(), o)
+	if err == nil || !strings.Contains(err.Error(), "eu-faulty-1 ended at start (exit status 1): skein: the disk is on fire") {
+		t.Errorf("got %v", err)
+	}
+	if got := pids(t, filepath.Join(o.Dir, "mesh.json")); got["eu-a-1"] != 0 {
+		t.Errorf("left: %v", got)
+	}
+}
+
+func TestPortInUse(t *testing.T) {
+	o := testOptions(t, "eu=a")
+	o.OneAddress = true
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	o.Ports.Admin = ln.Addr().(*net.TCPAddr).Port
+	if err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "is in use") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("got %v, want one line", err)
+	}
+}
