@@ -14,7 +14,7 @@ import (
 func story(prompt string, pieces int) string {
 	var b strings.Builder
 	for i := range pieces {
-		fmt.Fprintf(&b, "%s-%d ", strings.ReplaceAll(prompt, " ", "_"), i+1)
+		fmt.Fprintf(&b, "%d_%s ", i+1, strings.ReplaceAll(prompt, " ", "_"))
 	}
 	return b.String()
 }

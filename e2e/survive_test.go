@@ -81,12 +81,19 @@ func survive(t *testing.T, d *dev) []error {
 	close(stop)
 	running.Wait()
 	var faults []error
-	turns := 0
+	turns, gap, moved := 0, time.Duration(0), time.Duration(0)
 	for _, k := range talks {
 		turns += len(k.turns)
+		for _, a := range k.turns {
+			gap = max(gap, a.gap-k.slow)
+		}
+		for _, m := range k.moves {
+			moved = max(moved, m.Took)
+		}
 		faults = append(faults, k.check(d)...)
 	}
-	t.Logf("%d turns in %v", turns, time.Since(began).Round(time.Millisecond))
+	t.Logf("%d turns in %v; the longest silence %v, the longest move %v", turns, time.Since(began).Round(time.Millisecond),
+		gap.Round(time.Millisecond), moved.Round(time.Millisecond))
 	return append(faults, completeAlone(d, left)...)
 }
 

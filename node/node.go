@@ -57,7 +57,7 @@ func New(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		cfg: cfg, log: cfg.Log.With("node", cfg.Node), meters: telemetry.New(),
+		cfg: cfg, log: cfg.Log, meters: telemetry.New(),
 		place: skein.Place{Node: cfg.Node, Region: cfg.Region, Zone: cfg.Zone},
 	}
 	for _, step := range []func() error{n.openFiles, n.openSockets, n.openMesh, n.openGroup, n.openDesk, n.openGateway, n.openDNS, n.openAdmin} {

@@ -57,12 +57,12 @@ func (h *half) change(f func()) {
 }
 
 // take reads what is ready; wait is when more will be, zero when only a change can bring it.
-func (h *half) take(b []byte, now time.Time) (n int, err error, wait time.Time, wakeup <-chan struct{}) {
+func (h *half) take(b []byte, now time.Time) (n int, wait time.Time, wakeup <-chan struct{}, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case h.err != nil && !h.finAt.After(now):
-		return 0, h.err, time.Time{}, nil
+		return 0, time.Time{}, nil, h.err
 	case len(h.segs) > 0 && !h.segs[0].at.After(now):
 		n = copy(b, h.segs[0].data)
 		h.segs[0].data = h.segs[0].data[n:]
@@ -72,15 +72,15 @@ func (h *half) take(b []byte, now time.Time) (n int, err error, wait time.Time, 
 		}
 		close(h.wakeup)
 		h.wakeup = make(chan struct{})
-		return n, nil, time.Time{}, nil
+		return n, time.Time{}, nil, nil
 	case len(h.segs) > 0:
-		return 0, nil, h.segs[0].at, h.wakeup
+		return 0, h.segs[0].at, h.wakeup, nil
 	case h.err != nil || h.fin && h.finAt.After(now):
-		return 0, nil, h.finAt, h.wakeup
+		return 0, h.finAt, h.wakeup, nil
 	case h.fin:
-		return 0, io.EOF, time.Time{}, nil
+		return 0, time.Time{}, nil, io.EOF
 	}
-	return 0, nil, time.Time{}, h.wakeup
+	return 0, time.Time{}, h.wakeup, nil
 }
 
 func (s *stream) Read(b []byte) (int, error) {
@@ -104,7 +104,7 @@ func (s *stream) Read(b []byte) (int, error) {
 		} else {
 			var n int
 			var err error
-			if n, err, wait, wakeup = s.in.take(b, now); n > 0 || err != nil || len(b) == 0 {
+			if n, wait, wakeup, err = s.in.take(b, now); n > 0 || err != nil || len(b) == 0 {
 				return n, err
 			}
 		}
