@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"crypto/tls"
+	"net"
 	"testing"
 	"time"
 
@@ -12,7 +13,8 @@ import (
 
 // A client that comes back sends Open and its turn as early data, and the repeat finds the turn already run.
 func TestEarlyData(t *testing.T) {
-	var addr string
+	t.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true") // gatedConn hides the socket from quic-go
+	var addr net.Addr
 	s := start(t, func(c *Config) {
 		k := newKeys(t)
 		l, err := quic.ListenAddrEarly("127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{k.cert}, NextProtos: []string{wire.ALPNClient}}, &quic.Config{Allow0RTT: true})
@@ -20,7 +22,7 @@ func TestEarlyData(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { l.Close() })
-		c.Native, addr = l, l.Addr().String()
+		c.Native, addr = l, l.Addr()
 	})
 	tickets := make(chan struct{}, 8)
 	conf := &tls.Config{
@@ -28,7 +30,19 @@ func TestEarlyData(t *testing.T) {
 		ClientSessionCache: ticketCache{tls.NewLRUClientSessionCache(4), tickets},
 	}
 	speak := func() (early bool, done *wire.Completed) {
-		conn, err := quic.DialAddrEarly(t.Context(), addr, conf, nil)
+		udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		gated := gatedConn{udp, make(chan struct{})}
+		tr := &quic.Transport{Conn: gated}
+		defer udp.Close()
+		defer tr.Close()
+		known, has := conf.ClientSessionCache.Get(service)
+		if !has || known == nil {
+			close(gated.open) // without a ticket the dial waits for the server
+		}
+		conn, err := tr.DialEarly(t.Context(), addr, conf, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -39,6 +53,9 @@ func TestEarlyData(t *testing.T) {
 		}
 		c := newTalk(t, st)
 		c.send(open("early", s.token(t, "ann")), turn(1, "hello", 0))
+		if has {
+			close(gated.open)
+		}
 		c.wantOpened()
 		_, done = c.wantReply()
 		select {
@@ -58,6 +75,21 @@ func TestEarlyData(t *testing.T) {
 	if st, _ := s.fake.look("eu~early"); st.Count != 1 {
 		t.Errorf("the turn ran %d times", st.Count)
 	}
+}
+
+// gatedConn hands on nothing that arrives before open is closed: quic-go's client reads its peer's parameters when
+// it opens a stream, and writes them when the handshake ends, without a lock.
+type gatedConn struct {
+	net.PacketConn
+	open chan struct{}
+}
+
+func (c gatedConn) ReadFrom(p []byte) (int, net.Addr, error) {
+	n, from, err := c.PacketConn.ReadFrom(p)
+	if err == nil {
+		<-c.open
+	}
+	return n, from, err
 }
 
 // ticketCache tells when a ticket has come.

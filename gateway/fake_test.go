@@ -88,7 +88,9 @@ func (f *fake) Turn(ctx context.Context, m session.Message, emit func(session.Up
 		return res.Err
 	}
 	if !res.Duplicate {
+		f.mu.Lock() // for the race detector, which sees no order across a socket between this and wait
 		f.wg.Go(func() { f.work(m) })
+		f.mu.Unlock()
 	}
 	reached, accepted := m.Offset, false
 	for {
@@ -162,6 +164,12 @@ func (f *fake) History(_ context.Context, o session.Opening, after skein.Seq, li
 		}
 	}
 	return out, nil
+}
+
+// wait returns when the turns that have begun have ended.
+func (f *fake) wait() {
+	f.turnCalls() // takes the lock, see Turn
+	f.wg.Wait()
 }
 
 func (f *fake) sessions() []skein.SessionID {

@@ -101,7 +101,7 @@ func (p *pair) client(t *testing.T, o *wire.ClientFrame, until time.Time) *talk 
 			close(p.home.release)
 		}
 		p.wg.Wait()
-		p.home.wg.Wait()
+		p.home.wait()
 	})
 	c := newTalk(t, near)
 	c.send(o)
@@ -253,7 +253,7 @@ func TestTokenExpiresOnAStream(t *testing.T) {
 		if _, err := c.tryNext(); !errors.Is(err, io.EOF) {
 			t.Errorf("after expiry: %v, want EOF", err)
 		}
-		p.eu.cfg.Sessions.(*fake).wg.Wait()
+		p.eu.cfg.Sessions.(*fake).wait()
 	})
 }
 

@@ -80,7 +80,7 @@ func FuzzStream(f *testing.F) {
 			}
 			return
 		}
-		home.wg.Wait()
+		home.wait()
 		if all := in.frames(t); len(all) == 0 || all[0].GetOpened() == nil {
 			t.Errorf("an opened stream began with %v", all)
 		}

@@ -116,7 +116,7 @@ func start(t *testing.T, change func(*Config)) *server {
 			t.Errorf("Run: %v", err)
 		}
 		s.free()
-		s.fake.wg.Wait()
+		s.fake.wait()
 	})
 	return s
 }

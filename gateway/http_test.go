@@ -344,7 +344,7 @@ func TestHTTP3Drain(t *testing.T) {
 
 func TestHTTPForwarded(t *testing.T) {
 	p := newPair(t)
-	defer p.home.wg.Wait()
+	defer p.home.wait()
 	defer p.wg.Wait()
 	s := start(t, func(c *Config) { c.Abroad = p.dial })
 	w := s.web(t, "h2")

@@ -20,7 +20,7 @@ type meters struct {
 
 func newMeters(r *telemetry.Registry) *meters {
 	m := &meters{
-		turns:   r.Counter("skein_gateway_turns_total", "Turns whose whole reply was handed to the client."),
+		turns:   r.Counter("skein_gateway_turns_total", "Turns that were followed to their whole reply."),
 		seconds: r.Histogram("skein_gateway_turn_seconds", "From a turn's arrival to its whole reply.", telemetry.Seconds()),
 		foreign: r.Counter("skein_gateway_forwarded_total", "Streams taken over from gateways of other regions."),
 		frames:  r.Counter("skein_gateway_refused_frames_total", "Frames and requests that are malformed or over a limit."),

@@ -48,10 +48,7 @@ func (g *Gateway) serveConn(ctx context.Context, conn *quic.Conn) {
 			c.turnAway(st)
 			continue
 		}
-		wg.Go(func() {
-			defer c.streams.leave()
-			c.serve(ctx, st)
-		})
+		wg.Go(func() { c.serve(ctx, st) })
 	}
 }
 
@@ -69,6 +66,7 @@ func (c *client) turnAway(st *quic.Stream) {
 func (c *client) serve(ctx context.Context, st *quic.Stream) {
 	defer st.CancelRead(0) // with Close alone the stream would count against the connection's limit for ever
 	defer st.Close()
+	defer c.streams.leave() // before Close: who sees the end of one stream may open the next
 	f := newFramed(st)
 	end := context.AfterFunc(ctx, f.stop)
 	defer end()

@@ -225,7 +225,7 @@ func TestNativeClientGoesAway(t *testing.T) {
 	c.next()
 	conn.CloseWithError(0, "gone")
 	s.free()
-	s.fake.wg.Wait()
+	s.fake.wait()
 	c = s.stream(t, s.dial(t))
 	c.send(open("w", s.token(t, "ann")), turn(1, "hold the line", 4))
 	c.wantOpened()

@@ -102,7 +102,7 @@ func TestEvents(t *testing.T) {
 			cancel() // the client goes away; the turn goes on
 
 			s.free()
-			s.fake.wg.Wait()
+			s.fake.wait()
 			_, in = w.events(t.Context(), "/v1/sessions/e/turns", `{"id":"web:1","text":"hold these events"}`, "Last-Event-ID", first.id)
 			text, done := "", event{}
 			for e, ok := in.next(); ok; e, ok = in.next() {

@@ -83,12 +83,14 @@ func (g *Gateway) runTurn(ctx context.Context, s Sessions, m session.Message, em
 	defer cancel()
 	whole := false
 	err := s.Turn(within, m, func(u session.Update) error {
-		whole = whole || u.Kind == session.UpdateCompleted
+		if u.Kind == session.UpdateCompleted && !whole {
+			whole = true
+			g.m.turn(time.Since(start))
+		}
 		return emit(u)
 	})
 	switch {
 	case whole && ctx.Err() == nil:
-		g.m.turn(time.Since(start))
 		return err
 	case ctx.Err() != nil:
 		return context.Cause(ctx) // the client has gone, or follows anew
