@@ -62,7 +62,7 @@ type disk struct {
 
 func openDisk(dir string, logger *raftLog, fatal func(error)) (*disk, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("data directory: %w", err)
+		return nil, fmt.Errorf("data directory %s: %w", dir, err)
 	}
 	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, maxKept, logger)
 	if err != nil {

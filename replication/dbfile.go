@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"hash/fnv"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -17,10 +17,12 @@ import (
 // errCorrupt marks data on this disk that does not verify; the text around it names the file.
 var errCorrupt = errors.New("data on disk is corrupt")
 
-// openDB opens a bbolt file. bbolt panics on damaged pages and the kernel faults on a file that was cut short;
-// at this one place both become errors that name the file.
+// openDB opens a bbolt file. bbolt panics on damaged pages; at this one place that becomes an error that names
+// the file.
 func openDB(path string, fill func(*bolt.Tx) error) (db *bolt.DB, err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	if err := checkSize(path); err != nil {
+		return nil, err
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			db, err = nil, fmt.Errorf("open %s: %w: %v", path, errCorrupt, p)
@@ -40,10 +42,6 @@ func openDB(path string, fill func(*bolt.Tx) error) (db *bolt.DB, err error) {
 	case err != nil:
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	if err := checkSize(db, path); err != nil {
-		db.Close()
-		return nil, err
-	}
 	if err := db.Update(fill); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("open %s: %w", path, err)
@@ -51,18 +49,54 @@ func openDB(path string, fill func(*bolt.Tx) error) (db *bolt.DB, err error) {
 	return db, nil
 }
 
-// checkSize finds a file that lost its end.
-func checkSize(db *bolt.DB, path string) error {
-	info, err := os.Stat(path)
+// A bbolt file begins with two meta pages, of which the one with the higher transaction number counts (bbolt,
+// internal/common/meta.go). Numbers are in the order of the machine.
+const (
+	metaOffset  = 16 // behind the page header
+	metaSize    = 64
+	metaMagic   = 0xED0CDAED
+	minPageSize = 4096
+	maxPageSize = 64 << 10
+)
+
+// checkSize finds a file that lost its end before bbolt maps it: touching a page that is not there kills the process.
+func checkSize(path string) error {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("open %s: %w", path, err)
 	}
-	return db.View(func(tx *bolt.Tx) error {
-		if info.Size() < tx.Size() {
-			return fmt.Errorf("open %s: %w: %d bytes, its header says %d", path, errCorrupt, info.Size(), tx.Size())
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("open %s: %w", path, err)
+	}
+	var used, newest uint64
+	for at := int64(0); at <= maxPageSize; at = max(minPageSize, 2*at) {
+		buf := make([]byte, metaSize)
+		if _, err := f.ReadAt(buf, at+metaOffset); err != nil {
+			break
 		}
-		return nil
-	})
+		if pages, txid, ok := readMeta(buf); ok && txid >= newest {
+			used, newest = pages, txid
+		}
+	}
+	if uint64(info.Size()) < used {
+		return fmt.Errorf("open %s: %w: the file has %d bytes, its header says %d", path, errCorrupt, info.Size(), used)
+	}
+	return nil
+}
+
+// readMeta gives the bytes in use and the transaction number of a meta page, if it is one.
+func readMeta(buf []byte) (used, txid uint64, ok bool) {
+	order := binary.NativeEndian
+	sum := fnv.New64a()
+	sum.Write(buf[:metaSize-8])
+	page := order.Uint32(buf[8:])
+	ok = order.Uint32(buf) == metaMagic && order.Uint64(buf[metaSize-8:]) == sum.Sum64() && page >= 512 && page <= maxPageSize
+	return order.Uint64(buf[40:]) * uint64(page), order.Uint64(buf[48:]), ok
 }
 
 // makeBuckets creates buckets that are missing.

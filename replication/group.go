@@ -90,7 +90,7 @@ func Open(cfg Config) (*Group, error) {
 // openDisk opens the files and applies the boot rule.
 func (g *Group) openDisk() error {
 	if err := removeSpooled(g.cfg.Dir); err != nil {
-		return fmt.Errorf("data directory: %w", err)
+		return fmt.Errorf("data directory %s: %w", g.cfg.Dir, err)
 	}
 	d, err := openDisk(g.cfg.Dir, g.raftLog, g.fatal)
 	if err != nil {

@@ -13,7 +13,8 @@ import (
 	"github.com/skein-mesh/skein/wire"
 )
 
-// The pause before a proposal or read is tried again, with jitter; a change of leader ends it.
+// The pause before a proposal or read is tried again, with jitter. News of a leader do not shorten it: during an
+// election they come and go.
 const (
 	retryFirst = 10 * time.Millisecond
 	retryMost  = 50 * time.Millisecond
@@ -49,7 +50,6 @@ func (g *Group) propose(ctx context.Context, p *proposal, commands []*wire.Comma
 	var done []session.Result // a forwarded proposal may be answered in parts
 	retry := retrier{group: g}
 	for {
-		changed := g.LeaderChanged()
 		results, err := g.proposeOnce(ctx, p, commands)
 		done = append(done, results...)
 		if err == nil && len(results) == len(commands) {
@@ -57,12 +57,12 @@ func (g *Group) propose(ctx context.Context, p *proposal, commands []*wire.Comma
 		}
 		if err == nil {
 			commands = commands[len(results):]
-			p = &proposal{commands: p.commands[len(results):], size: p.size}
 		} else if !retry.again(err) {
 			return nil, err
 		}
-		p = &proposal{commands: p.commands, size: p.size, answer: make(chan answer, 1)} // the old one may still be answered
-		if !retry.pause(ctx, changed) {
+		// A new one: the old one may still be answered.
+		p = &proposal{commands: p.commands[len(p.commands)-len(commands):], size: p.size, answer: make(chan answer, 1)}
+		if !retry.pause(ctx) {
 			return nil, retry.fault(ctx)
 		}
 	}
@@ -105,13 +105,12 @@ func (t *retrier) again(err error) bool {
 }
 
 // pause waits before the next try, and is false when there is none.
-func (t *retrier) pause(ctx context.Context, changed <-chan struct{}) bool {
+func (t *retrier) pause(ctx context.Context) bool {
 	t.wait = min(max(2*t.wait, retryFirst), retryMost)
 	timer := time.NewTimer(t.wait/2 + rand.N(t.wait/2+1))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-changed:
 	case <-ctx.Done():
 		return false
 	case <-t.group.closed:
@@ -135,7 +134,7 @@ func (t *retrier) fault(ctx context.Context) error {
 	return skein.Fault(code, "group %d: %v (%v)", t.group.cfg.Group, reason, t.last)
 }
 
-// mark commits a marker: afterwards this replica has applied everything that was committed before the call.
+// barrier commits a marker: afterwards this replica has applied everything that was committed before the call.
 func (g *Group) barrier(ctx context.Context) error {
 	_, err := g.submit(ctx, &proposal{answer: make(chan answer, 1)})
 	return err

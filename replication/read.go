@@ -67,13 +67,12 @@ func (g *Group) History(ctx context.Context, id skein.SessionID, after skein.Seq
 func (g *Group) reading(ctx context.Context, f func() error) error {
 	retry := retrier{group: g}
 	for {
-		changed := g.LeaderChanged()
 		err := f()
 		if err == nil || !retry.again(err) {
 			return err
 		}
 		retry.unknown = false // a read changes nothing
-		if !retry.pause(ctx, changed) {
+		if !retry.pause(ctx) {
 			return retry.fault(ctx)
 		}
 	}
