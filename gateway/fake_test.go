@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/skein-mesh/skein"
@@ -17,6 +18,7 @@ import (
 type fake struct {
 	place   skein.Place
 	release chan struct{}
+	cutOff  atomic.Bool // from its group: no signs of life
 	wg      sync.WaitGroup
 
 	mu      sync.Mutex
@@ -121,10 +123,21 @@ func (f *fake) Turn(ctx context.Context, m session.Message, emit func(session.Up
 		case session.Dead:
 			return skein.Fault(skein.CodeTurnDead, "%s", t.Reason)
 		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		for waiting := true; waiting; {
+			select {
+			case <-changed:
+				waiting = false
+			case <-time.After(lifeSign):
+				u.Kind, u.Offset, u.Text = session.UpdatePiece, reached, ""
+				if f.cutOff.Load() {
+					continue
+				}
+				if err := emit(u); err != nil {
+					return err
+				}
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
 		}
 	}
 }

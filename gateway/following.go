@@ -32,8 +32,11 @@ func (f *following) take(w *wire.ServerFrame) (bool, error) {
 			Attempt: skein.Attempt(a.GetAttempt()), Place: a.GetWhere().Place(),
 		})
 	case *wire.ServerFrame_Piece:
-		if b.Piece.GetId().TurnID() != f.m.Turn || b.Piece.GetText() == "" && b.Piece.GetMode() == "" {
+		if b.Piece.GetId().TurnID() != f.m.Turn {
 			return false, nil
+		}
+		if b.Piece.GetText() == "" && b.Piece.GetMode() == "" {
+			return false, f.emit(session.Update{Kind: session.UpdatePiece, Turn: f.m.Turn, Offset: f.reached})
 		}
 		return false, f.piece(b.Piece)
 	case *wire.ServerFrame_Completed:

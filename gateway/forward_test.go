@@ -213,8 +213,8 @@ func TestForwardRefusals(t *testing.T) {
 	}
 }
 
-// While a turn runs the client hears from its gateway every 50 ms, whatever the home does; and a silent home is
-// given up and asked again.
+// While a turn runs and its home is well the client hears from its gateway every 50 ms. A home that is cut off from
+// its group is not well: the gateway falls silent too, so that the client looks elsewhere.
 func TestSignsOfLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPair(t)
@@ -231,6 +231,17 @@ func TestSignsOfLife(t *testing.T) {
 				t.Fatalf("silence of %s, want at most %s", gap, lifeSign)
 			}
 		}
+		p.home.cutOff.Store(true)
+		began, last := time.Now(), time.Now()
+		c.w.SetReadDeadline(began.Add(1400 * time.Millisecond))
+		for wire.ReadFrame(c.r, &wire.ServerFrame{}, wire.MaxServerFrame) == nil {
+			last = time.Now()
+		}
+		if said := last.Sub(began); said > 2*forwardSign+6*lifeSign+forwardSign {
+			t.Errorf("signs of life went on for %s with a home that is cut off", said)
+		}
+		c.w.SetReadDeadline(time.Time{})
+		p.home.cutOff.Store(false)
 		close(p.home.release)
 		if text, _ := c.wantReply(); text != "said: hold forth" {
 			t.Errorf("got %q", text)
@@ -296,7 +307,7 @@ func TestFollowing(t *testing.T) {
 			t.Fatalf("take %v: %v, %v", w, done, err)
 		}
 	}
-	if want := []string{"cd", "ef"}; !slices.Equal(got, want) {
+	if want := []string{"cd", "", "ef"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if _, err := f.take(piece(9, "x")); !errors.Is(err, errBroken) {

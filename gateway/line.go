@@ -62,6 +62,7 @@ type line struct {
 // followed is a turn and how much of it the client has been told.
 type followed struct {
 	last   session.Update
+	heard  time.Time // when its home last said anything
 	cancel context.CancelCauseFunc
 }
 
@@ -215,7 +216,7 @@ func (l *line) serve(ctx context.Context, r request) {
 	turn, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	m := r.message
-	l.follow(&followed{last: session.Update{Turn: m.Turn, Offset: m.Offset}, cancel: cancel})
+	l.follow(&followed{heard: time.Now(), last: session.Update{Turn: m.Turn, Offset: m.Offset}, cancel: cancel})
 	err := l.g.runTurn(turn, l.sess, m, func(u session.Update) error { return l.tell(turn, u) })
 	l.follow(nil)
 	if err != nil && turn.Err() == nil {
@@ -230,12 +231,17 @@ func (l *line) follow(f *followed) {
 	poke(l.out.wake) // the writer shows signs of life from now on, or no more
 }
 
-// tell passes one update on. Empty pieces are dropped: the writer makes its own signs of life.
+// tell passes one update on. An empty piece only notes that the turn's home is well: the writer paces the signs.
 func (l *line) tell(ctx context.Context, u session.Update) error {
-	if u.Kind == session.UpdatePiece && u.Text == "" && u.Mode == "" {
+	sign := u.Kind == session.UpdatePiece && u.Text == "" && u.Mode == ""
+	l.mu.Lock()
+	if l.now != nil {
+		l.now.heard = time.Now()
+	}
+	if sign {
+		l.mu.Unlock()
 		return nil
 	}
-	l.mu.Lock()
 	if l.now != nil {
 		last := u
 		if u.Kind == session.UpdatePiece {
@@ -257,11 +263,20 @@ func (l *line) running() bool {
 	return l.now != nil
 }
 
-// sign gives a sign of life while a turn runs.
+// trusted is how long a word from behind stands for the turn's health. Without a newer one, as on a node that is
+// cut off from its group, the line falls silent, so that the client goes elsewhere.
+func (l *line) trusted() time.Duration {
+	if region, _ := l.o.Session.Split(); region != l.g.cfg.Region {
+		return 2*forwardSign + 2*lifeSign
+	}
+	return 4 * lifeSign
+}
+
+// sign gives a sign of life while a turn runs and its home is known to be well.
 func (l *line) sign() []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.now == nil {
+	if l.now == nil || time.Since(l.now.heard) > l.trusted() {
 		return nil
 	}
 	return l.form.alive(l.now.last)

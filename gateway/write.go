@@ -38,7 +38,11 @@ func (l *line) writeAll(ctx context.Context) error {
 			return nil
 		case <-l.out.wake:
 		case <-life.C:
-			l.out.add(l.sign())
+			if sign := l.sign(); sign != nil {
+				l.out.add(sign)
+			} else {
+				last = time.Now() // look again after the next pause
+			}
 		case <-n.changed:
 			n.changed = nil
 			n.timer.Reset(max(0, peersPause-time.Since(n.sent)))

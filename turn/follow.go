@@ -28,7 +28,7 @@ func (d *Desk) Turn(ctx context.Context, m session.Message, emit func(session.Up
 	case known && t.Text != m.Text:
 		return skein.Fault(skein.CodeTurnConflict, "turn %s was sent with another text", m.Turn)
 	case !known:
-		if st, err = d.ask(ctx, m, st); err != nil {
+		if st, err = d.ask(ctx, m, st, emit); err != nil {
 			return err
 		}
 	}
@@ -55,7 +55,7 @@ func check(m session.Message) error {
 }
 
 // ask begins the turn, or joins the run that has begun it, and waits until the log knows it.
-func (d *Desk) ask(ctx context.Context, m session.Message, st *session.State) (*session.State, error) {
+func (d *Desk) ask(ctx context.Context, m session.Message, st *session.State, emit func(session.Update) error) (*session.State, error) {
 	r, err := d.begin(runKey{session: m.Session, turn: m.Turn}, m, st)
 	if err != nil {
 		return nil, err
@@ -63,12 +63,29 @@ func (d *Desk) ask(ctx context.Context, m session.Message, st *session.State) (*
 	if r.msg.Text != m.Text {
 		return nil, skein.Fault(skein.CodeTurnConflict, "turn %s was sent with another text", m.Turn)
 	}
-	select {
-	case <-r.known:
-		return r.state, r.err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	life := time.NewTicker(signEvery)
+	defer life.Stop()
+	for {
+		select {
+		case <-r.known:
+			return r.state, r.err
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-life.C:
+			if err := d.sign(session.Update{Turn: m.Turn, Offset: m.Offset}, emit); err != nil {
+				return nil, err
+			}
+		}
 	}
+}
+
+// sign gives a sign of life, unless this node is cut off from its group: then the client does better elsewhere.
+func (d *Desk) sign(u session.Update, emit func(session.Update) error) error {
+	if !d.cfg.Store.Quorum() {
+		return nil
+	}
+	u.Kind = session.UpdatePiece
+	return emit(u)
 }
 
 type follower struct {
@@ -99,11 +116,8 @@ func (f *follower) follow(ctx context.Context, st *session.State) error {
 				return err
 			}
 		case <-life.C:
-			if !f.desk.cfg.Store.Quorum() {
-				continue
-			}
-			sign := session.Update{Kind: session.UpdatePiece, Turn: f.msg.Turn, Attempt: f.attempt, Offset: f.sent}
-			if err := f.emit(sign); err != nil {
+			sign := session.Update{Turn: f.msg.Turn, Attempt: f.attempt, Offset: f.sent}
+			if err := f.desk.sign(sign, f.emit); err != nil {
 				return err
 			}
 		}
