@@ -108,7 +108,8 @@ func (q *proposals) run(stop <-chan struct{}, r *raft.Raft) {
 	flights := make(chan flight, maxEntries)
 	landed := make(chan struct{}, maxEntries)
 	var hands sync.WaitGroup
-	hands.Go(func() { q.handOut(flights, landed, r) })
+	leads := func() bool { return r.State() == raft.Leader }
+	hands.Go(func() { q.handOut(flights, landed, leads) })
 	p := packer{q: q, stop: stop, landed: landed}
 	for p.next() {
 		data := encodeEnvelope(q.group, p.commands)
@@ -212,12 +213,12 @@ func (p *packer) sweep() bool {
 }
 
 // handOut waits for entries in the order in which they were sent and answers their proposals.
-func (q *proposals) handOut(flights <-chan flight, landed chan<- struct{}, r *raft.Raft) {
+func (q *proposals) handOut(flights <-chan flight, landed chan<- struct{}, leads func() bool) {
 	var refusedSince time.Time // by a transfer of leadership
 	for f := range flights {
 		results, err := outcome(f)
 		landed <- struct{}{} // has room for every flight
-		if errors.Is(err, raft.ErrLeadershipTransferInProgress) && r.State() == raft.Leader {
+		if errors.Is(err, raft.ErrLeadershipTransferInProgress) && leads() {
 			if refusedSince.IsZero() {
 				refusedSince = time.Now()
 			}

@@ -149,6 +149,43 @@ func TestTransportIsSafe(t *testing.T) {
 	})
 }
 
+// refused is a future of an entry that raft refuses because of a transfer.
+type refused struct{ raft.ApplyFuture }
+
+func (refused) Error() error { return raft.ErrLeadershipTransferInProgress }
+
+func TestStuckTransferIsFoundOut(t *testing.T) {
+	for _, tt := range []struct {
+		leads bool
+		want  time.Duration // 0: never
+	}{{true, transferStuck + time.Second}, {false, 0}} {
+		bubble(t, func(t *testing.T) {
+			q := newProposals(0)
+			began, found := time.Now(), time.Duration(0)
+			q.stuck = func() {
+				if found == 0 {
+					found = time.Since(began)
+				}
+			}
+			flights, landed := make(chan flight), make(chan struct{}, 64)
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				q.handOut(flights, landed, func() bool { return tt.leads })
+			}()
+			for range 10 {
+				flights <- flight{future: refused{}}
+				time.Sleep(time.Second)
+			}
+			close(flights)
+			<-done
+			if found != tt.want {
+				t.Errorf("leads %v: found out after %v, want %v", tt.leads, found, tt.want)
+			}
+		})
+	}
+}
+
 func TestQueueIsBounded(t *testing.T) {
 	q := newProposals(0)
 	for i := range queueProposals {

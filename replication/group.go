@@ -11,9 +11,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
-
-	"github.com/skein-mesh/skein"
-	"github.com/skein-mesh/skein/session"
 )
 
 // logCacheEntries is how many of the newest log entries stay in memory for the followers.
@@ -21,6 +18,9 @@ const logCacheEntries = 256
 
 // fatalGrace is how long Run waits for the library when it stops because of a fault: a hung write may never return.
 const fatalGrace = time.Second
+
+// stopGrace is how long Run waits for its goroutines in an orderly stop.
+const stopGrace = 10 * time.Second
 
 // Group is one replica of a replicated group, or, on a node that is in no configuration, a way to one. Its
 // methods may be called from several goroutines, also before Run; what needs the group then waits.
@@ -33,8 +33,7 @@ type Group struct {
 	machine *machine
 	watched *watchedLog
 
-	started   chan struct{} // closed when raft and transport are set
-	raft      atomic.Pointer[raft.Raft]
+	raft      atomic.Pointer[raft.Raft] // set when Run has started it, after transport
 	transport *transport
 
 	proposals *proposals
@@ -67,7 +66,7 @@ func Open(cfg Config) (*Group, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	g := &Group{
-		cfg: cfg, log: cfg.Log.With("node", string(cfg.Node), "group", cfg.Group), started: make(chan struct{}),
+		cfg: cfg, log: cfg.Log.With("node", string(cfg.Node), "group", cfg.Group),
 		failed: make(chan struct{}), closing: make(chan struct{}), closed: make(chan struct{}),
 		asking: make(chan struct{}, 1),
 	}
@@ -177,7 +176,6 @@ func (g *Group) Run(ctx context.Context) error {
 	service.Go(func() { g.announce(inner) })
 	writers.Go(func() { g.disk.store.run(inner, g.cfg.Timing.Flush) })
 	writers.Go(func() { g.raftLog.run(inner) })
-	close(g.started)
 
 	select {
 	case <-ctx.Done():
@@ -197,9 +195,10 @@ func (g *Group) Run(ctx context.Context) error {
 		}
 		return err
 	}
-	service.Wait()
-	writers.Wait()
-	return g.closeDisk()
+	if !waitFor(stopGrace, service.Wait, writers.Wait) {
+		err = errors.New("stop: proposals are still unanswered") // raft leaves some behind when it stops
+	}
+	return errors.Join(err, g.closeDisk())
 }
 
 func (g *Group) startRaft() (*raft.Raft, error) {
@@ -274,41 +273,4 @@ func waitFor(d time.Duration, fs ...func()) bool {
 	case <-time.After(d):
 		return false
 	}
-}
-
-// Clock gives the group's committed time as this replica has applied it.
-func (g *Group) Clock() session.Committed { return g.disk.store.mark().clock }
-
-// Hash gives the rolling hash of the applied events and the index at which it stands. Replicas with equal
-// indexes have equal hashes.
-func (g *Group) Hash() (index uint64, hash [32]byte) {
-	at := g.disk.store.mark()
-	return at.index, at.hash
-}
-
-// OpenTurn is a turn that waits for its reply.
-type OpenTurn struct {
-	Session skein.SessionID
-	Subject skein.Subject
-	Turn    session.Turn
-	Seq     skein.Seq // of the session
-}
-
-// OpenTurns lists the open turns of the local replica, ordered by session.
-func (g *Group) OpenTurns() []OpenTurn {
-	states := g.disk.store.openStates()
-	turns := make([]OpenTurn, 0, len(states))
-	for id, st := range states {
-		if t, ok := st.OpenTurn(); ok {
-			turns = append(turns, OpenTurn{Session: id, Subject: st.Subject, Turn: *t, Seq: st.Seq})
-		}
-	}
-	slices.SortFunc(turns, func(a, b OpenTurn) int { return compareIDs(a.Session, b.Session) })
-	return turns
-}
-
-// Sessions lists sessions of the local replica in the order of their ids, those after an id, at most limit
-// and at most 1000.
-func (g *Group) Sessions(after skein.SessionID, limit int) ([]*session.State, error) {
-	return g.disk.store.list(after, limit)
 }

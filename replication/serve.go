@@ -31,7 +31,7 @@ func (g *Group) Serve(ctx context.Context, peer skein.NodeID, conn net.Conn) {
 		conn.Close()
 	})
 	guard.Go(func() { s.write(ctx, cancel) })
-	if err := s.read(ctx); err != nil && ctx.Err() == nil {
+	if err := s.read(ctx); ctx.Err() == nil {
 		g.log.Debug("stream of a peer ended", "peer", peer, "err", err)
 	}
 	cancel()

@@ -1,7 +1,6 @@
 package replication
 
 import (
-	"encoding/binary"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -9,11 +8,9 @@ import (
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	bolt "go.etcd.io/bbolt"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/skein-mesh/skein"
 	"github.com/skein-mesh/skein/session"
-	"github.com/skein-mesh/skein/wire"
 )
 
 const (
@@ -23,7 +20,6 @@ const (
 	flushOps     = 4096     // changes that call for a flush at once
 	maxPending   = 16384    // changes that may wait for the disk; beyond it the state machine waits
 	maxPendBytes = 32 << 20 // likewise, in bytes of events
-	maxWatchers  = 16384    // readers that may wait for a session
 )
 
 // change is what happened to one session since the last flush.
@@ -67,11 +63,6 @@ type store struct {
 	room     chan struct{} // closed when a flush made room
 	watchers map[skein.SessionID]*watcher
 	watching int
-}
-
-type watcher struct {
-	changed chan struct{}
-	readers int
 }
 
 // openStore opens or makes the state file of dir. fatal is called with an error that ends the replica.
@@ -224,39 +215,6 @@ func (s *store) waitRoom(stop <-chan struct{}) {
 	}
 }
 
-// watch gives a channel that is closed at the next change of the session; leave must be called once.
-func (s *store) watch(id skein.SessionID) (changed <-chan struct{}, leave func(), err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.watching >= maxWatchers {
-		return nil, nil, skein.Fault(skein.CodeOverloaded, "%d readers wait already", s.watching)
-	}
-	w := s.watchers[id]
-	if w == nil {
-		w = &watcher{changed: make(chan struct{})}
-		s.watchers[id] = w
-	}
-	w.readers++
-	s.watching++
-	return w.changed, func() { s.unwatch(id, w) }, nil
-}
-
-func (s *store) unwatch(id skein.SessionID, w *watcher) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.watching--
-	if w.readers--; w.readers == 0 && s.watchers[id] == w {
-		delete(s.watchers, id)
-	}
-}
-
-func (s *store) notifyLocked(id skein.SessionID) {
-	if w := s.watchers[id]; w != nil {
-		close(w.changed)
-		delete(s.watchers, id)
-	}
-}
-
 // mark gives the index that is applied with what belongs to it.
 func (s *store) mark() mark {
 	s.mu.Lock()
@@ -309,29 +267,4 @@ func signal(c chan struct{}) {
 	case c <- struct{}{}:
 	default:
 	}
-}
-
-// readState reads a session, nil when there is none.
-func readState(tx *bolt.Tx, id skein.SessionID) (*session.State, error) {
-	key := []byte(id)
-	v := tx.Bucket(sessionsBucket).Get(key)
-	if v == nil {
-		return nil, nil
-	}
-	content, err := unseal(key, v)
-	if err != nil {
-		return nil, err
-	}
-	w := &wire.SessionState{}
-	if err := proto.Unmarshal(content, w); err != nil {
-		return nil, fmt.Errorf("%w: session %s: %w", errCorrupt, id, err)
-	}
-	return stateFromWire(w), nil
-}
-
-// eventKey is the session's id, a zero byte, which no id holds, and the sequence number.
-func eventKey(id skein.SessionID, seq skein.Seq) []byte {
-	key := make([]byte, 0, len(id)+9)
-	key = append(append(key, id...), 0)
-	return binary.BigEndian.AppendUint64(key, uint64(seq))
 }

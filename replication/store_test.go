@@ -143,6 +143,12 @@ func TestSnapshotRoundTripAndDamage(t *testing.T) {
 			t.Errorf("%s: the old state is gone: %v, %v", name, st, err)
 		}
 	}
+	wantRestored(t, s, good)
+}
+
+// wantRestored restores a snapshot of s over another store.
+func wantRestored(t *testing.T, s *store, snapshot []byte) {
+	t.Helper()
 	other := memoryStore(t)
 	machineOn(t, other).ApplyBatch([]*raft.Log{entryOf(t, 3, openCmd(9))})
 	changed, leave, err := other.watch(sid(1))
@@ -150,8 +156,7 @@ func TestSnapshotRoundTripAndDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer leave()
-	_ = changed
-	if err := other.restore(bytes.NewReader(good)); err != nil {
+	if err := other.restore(bytes.NewReader(snapshot)); err != nil {
 		t.Fatal(err)
 	}
 	<-changed

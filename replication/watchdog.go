@@ -47,18 +47,23 @@ func (w *watchedLog) hung() bool {
 	return since != 0 && time.Since(w.epoch)-time.Duration(since) > diskHungQuiet
 }
 
-// write runs one write under the watch.
+// write runs a write of raft's main loop: while it lasts this replica can do nothing else, and hung sees it.
 func (w *watchedLog) write(what string, f func() error) error {
+	w.since.Store(int64(time.Since(w.epoch)) | 1)
+	defer w.since.Store(0)
+	return w.timed(what, f)
+}
+
+// timed runs one write under the watch.
+func (w *watchedLog) timed(what string, f func() error) error {
 	if err := w.broken.Load(); err != nil {
 		return *err
 	}
-	w.since.Store(int64(time.Since(w.epoch)) | 1)
 	exit := time.AfterFunc(diskHungExit, func() {
 		w.fatal(fmt.Errorf("%s: %w: it has run for %v", what, errDiskHung, diskHungExit))
 	})
 	err := f()
 	exit.Stop()
-	w.since.Store(0)
 	if err != nil {
 		err = fmt.Errorf("%s, its outcome is unknown: %w", what, err)
 		w.broken.Store(&err)
@@ -94,7 +99,7 @@ func (w *watchedLog) StoreLogs(logs []*raft.Log) error {
 }
 
 func (w *watchedLog) DeleteRange(low, high uint64) error {
-	return w.write("cut the log", func() error { return w.inner.DeleteRange(low, high) })
+	return w.timed("cut the log", func() error { return w.inner.DeleteRange(low, high) })
 }
 
 func (w *watchedLog) Set(key, value []byte) error {
