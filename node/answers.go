@@ -29,8 +29,8 @@ type answers struct {
 const watchEvery = 200 * time.Millisecond
 
 func (n *Node) openAnswers() (*answers, error) {
-	a := &answers{node: n, path: n.cfg.AssistantFile}
-	if n.cfg.Model.URL != "" {
+	a := &answers{node: n, path: n.cfg.AssistantFile, engine: n.cfg.Engine}
+	if a.engine == nil && n.cfg.Model.URL != "" {
 		engine, err := openModel(n.cfg.Model)
 		if err != nil {
 			return nil, err
@@ -84,9 +84,6 @@ func (a *answers) put(asst *assistant.Assistant) {
 
 // run reloads the assistant's file when it changes; one that does not parse is told and changes nothing.
 func (a *answers) run(ctx context.Context) error {
-	if a.engine != nil {
-		defer a.engine.Close()
-	}
 	if a.path == "" || !a.node.cfg.AssistantWatch {
 		<-ctx.Done()
 		return nil
@@ -111,6 +108,17 @@ func (a *answers) run(ctx context.Context) error {
 		}
 		a.put(asst)
 		a.node.log.Info("assistant reloaded", "id", asst.ID(), "version", asst.Version())
+	}
+}
+
+// close ends the engine once no turn runs any more: a turn that saw it close would count as failed, while one that
+// is only stopped goes on elsewhere as if nothing had been.
+func (a *answers) close() {
+	if a.engine == nil {
+		return
+	}
+	if err := a.engine.Close(); err != nil {
+		a.node.log.Warn("the model's engine did not close", "error", err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/memberlist"
 
 	"github.com/skein-mesh/skein"
+	"github.com/skein-mesh/skein/inference"
 	"github.com/skein-mesh/skein/mesh"
 )
 
@@ -51,6 +52,8 @@ type Config struct {
 	Network      mesh.Network
 	RegionGossip memberlist.Transport
 	GlobalGossip memberlist.Transport
+	// Engine replaces Model, for a simulated network; Run closes it. nil: Model.
+	Engine inference.Engine
 }
 
 // Listen is where a node listens; the port 0 picks one.

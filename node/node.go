@@ -140,6 +140,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	front.stop()
 	work.stop()
+	n.answers.close()
 	group.stop()
 	n.leave()
 	base.stop()

@@ -3,8 +3,8 @@ package node
 import (
 	"context"
 	"crypto/ed25519"
-	"log/slog"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/skein-mesh/skein"
@@ -121,7 +121,6 @@ func (n *Node) openGateway() error {
 func (n *Node) reportLoad(ctx context.Context) error {
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
-	var warned bool
 	for {
 		select {
 		case <-ctx.Done():
@@ -130,23 +129,9 @@ func (n *Node) reportLoad(ctx context.Context) error {
 		}
 		n.mesh.SetLoad(min(1, float32(n.desk.Running())/fullLoad))
 		st := n.group.Status()
-		n.mesh.SetVoter(contains(st.Voters, n.cfg.Node))
-		if !st.SurvivesZone && len(st.Voters) > 0 && !warned {
-			warned = true
-			n.log.Warn("this region does not survive the loss of a zone: its group has voters in fewer than three zones",
-				slog.Int("voters", len(st.Voters)))
-		}
+		n.mesh.SetVoter(slices.Contains(st.Voters, n.cfg.Node))
 	}
 }
 
 // fullLoad is how many turns at once are called a full load; clients are then sent to other nodes.
 const fullLoad = 256
-
-func contains(list []skein.NodeID, id skein.NodeID) bool {
-	for _, n := range list {
-		if n == id {
-			return true
-		}
-	}
-	return false
-}

@@ -39,6 +39,7 @@ const Service = "assistant.skein.test"
 // Mesh is a set of simulated nodes. Its methods belong to the test's goroutine.
 type Mesh struct {
 	Net   *Net
+	setup func(*node.Config)
 	t     testing.TB
 	dir   string
 	roots *x509.CertPool
@@ -56,16 +57,22 @@ type Process struct {
 
 	cfg  node.Config
 	node *node.Node
-	stop context.CancelFunc
-	done chan struct{}
-	err  error
+	stop context.CancelFunc // nil: it does not run
+	done chan struct{}      // closed when the newest run has ended
+	err  error              // of that run, set before done is closed
 }
 
 // New lays out a mesh, "eu=a,a,b,b,c,c;us=a,b,c", and starts every node. Call it inside a synctest bubble; Close ends all.
 func New(t testing.TB, layout string, seed uint64) *Mesh {
 	t.Helper()
+	return NewWith(t, layout, seed, func(*node.Config) {})
+}
+
+// NewWith is New with a function that may change each node's configuration before each of its runs.
+func NewWith(t testing.TB, layout string, seed uint64, setup func(*node.Config)) *Mesh {
+	t.Helper()
 	t.Logf("seed %d", seed)
-	m := &Mesh{Net: NewNet(seed), t: t, dir: t.TempDir()}
+	m := &Mesh{Net: NewNet(seed), setup: setup, t: t, dir: t.TempDir()}
 	ca, err := mesh.NewCA("nodetest")
 	m.must(err)
 	m.keys(ca)
@@ -172,10 +179,13 @@ func (m *Mesh) process(id skein.NodeID) *Process {
 	return nil
 }
 
-// Start runs a node that is not running.
+// Start runs a node that is not running; one that was killed has to end first.
 func (m *Mesh) Start(id skein.NodeID) {
 	m.t.Helper()
 	p := m.process(id)
+	if p.done != nil {
+		<-p.done
+	}
 	m.Net.Revive(p.Addr)
 	host := m.Net.Host(p.Addr)
 	p.cfg.Network = host
@@ -184,6 +194,7 @@ func (m *Mesh) Start(id skein.NodeID) {
 	global, err := NewGossip(host, portGlobal)
 	m.must(err)
 	p.cfg.RegionGossip, p.cfg.GlobalGossip = region, global
+	m.setup(&p.cfg)
 	p.node, err = node.New(p.cfg)
 	m.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -196,24 +207,26 @@ func (m *Mesh) Start(id skein.NodeID) {
 	}()
 }
 
-// Kill takes the node off the network in an instant, as SIGKILL does, and then lets its goroutines end. What it had
-// not synced by then it may still sync: power loss is another test's business.
+// Kill takes the node off the network in an instant, as SIGKILL does; its goroutines end by and by, and Start waits for
+// them. What it had not synced by then it may still sync: power loss is another test's business.
 func (m *Mesh) Kill(id skein.NodeID) {
 	p := m.process(id)
 	m.Net.Kill(p.Addr)
-	m.end(p)
+	if p.stop != nil {
+		p.stop()
+		p.stop = nil
+	}
 }
 
 // Stop ends the node in order.
 func (m *Mesh) Stop(id skein.NodeID) { m.end(m.process(id)) }
 
 func (m *Mesh) end(p *Process) {
-	if p.stop == nil {
-		return
+	if p.stop != nil {
+		p.stop()
+		p.stop = nil
 	}
-	p.stop()
 	<-p.done
-	p.stop = nil
 }
 
 // Close ends every node, and lets the time pass that memberlist's last probes need: it does not wait for them, and the

@@ -1,0 +1,139 @@
+package nodetest
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/skein-mesh/skein/node"
+)
+
+// A run is replayed from its seed: the faults and what the clients say are the same; elections and the order of
+// goroutines are not, so that a rare failure may need several runs.
+var (
+	chaosSeed  = flag.Uint64("seed", 1, "first seed of the chaos tests")
+	chaosSeeds = flag.Int("seeds", 2, "how many seeds the chaos tests run")
+)
+
+const chaosLength = 40 * time.Second // in which faults begin
+
+// layouts of chaos: with nodes that hold no replica, without any, with more zones.
+var layouts = []string{"eu=a,a,b,b,c,c", "eu=a,b,c", "eu=a,a,a,b,b,b,c,c,c", "eu=a,b,c,d,e"}
+
+func TestChaos(t *testing.T) {
+	for i := range *chaosSeeds {
+		seed := *chaosSeed + uint64(i)
+		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { chaos(t, seed) })
+		})
+	}
+}
+
+// slowShop is the embedded shop with a refund that takes its time.
+func slowShop(t *testing.T) string {
+	t.Helper()
+	shop, err := os.ReadFile("../../assistant/shop.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const fast, slow = `mock: {refund_id: `, `mock: {delay: 1200ms, refund_id: `
+	if strings.Count(string(shop), fast) != 1 {
+		t.Fatalf("no %q in the shop", fast)
+	}
+	path := t.TempDir() + "/shop.yaml"
+	if err := os.WriteFile(path, []byte(strings.Replace(string(shop), fast, slow, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// newChaos starts a mesh with the slow shop and a model, and waits until it is up.
+func newChaos(t *testing.T, layout string, seed uint64) *Mesh {
+	t.Helper()
+	shop := slowShop(t)
+	m := NewWith(t, layout, seed, func(c *node.Config) { c.AssistantFile, c.Engine = shop, newModel() })
+	m.Leader("eu")
+	return m
+}
+
+// talkers makes n clients; every fourth shares its session with the one before.
+func (m *Mesh) talkers(n int, seed uint64) []*talker {
+	var out []*talker
+	for i := range n {
+		k := &talker{name: fmt.Sprint("chat", i), c: m.Client("eu", nil), rng: rand.New(rand.NewPCG(seed, uint64(i))), fake: newModel()}
+		if i%4 == 3 {
+			last := out[i-1]
+			k.name, k.shared, last.shared = last.name, true, true
+		}
+		out = append(out, k)
+	}
+	return out
+}
+
+func chaos(t *testing.T, seed uint64) {
+	rng := rand.New(rand.NewPCG(seed, 0))
+	m := newChaos(t, layouts[int(seed)%len(layouts)], seed)
+	defer m.Close()
+	talkers := m.talkers(6, seed)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for _, k := range talkers {
+		k.talk(stop, &wg)
+	}
+	faults := schedule(rng, m.nodes, chaosLength)
+	began := time.Now()
+	(&storm{m: m}).run(faults)
+	close(stop)
+	wg.Wait()
+	defer func() {
+		if t.Failed() {
+			for _, f := range faults {
+				t.Log(f)
+			}
+		}
+	}()
+	m.settle(t)
+	m.check(t, talkers)
+	turns, worst := 0, &said{}
+	for _, k := range talkers {
+		for _, w := range k.turns {
+			turns++
+			if w.gap > worst.gap {
+				worst = w
+			}
+		}
+	}
+	t.Logf("%d faults, %d turns in %v; longest silence %v at %.2fs in %q", len(faults), turns, time.Since(began).Round(time.Second),
+		worst.gap.Round(time.Millisecond), worst.gapAt.Sub(began).Seconds(), worst.text)
+}
+
+// settle waits until all nodes are well, no turn is open, and all replicas are the same.
+func (m *Mesh) settle(t *testing.T) {
+	t.Helper()
+	for _, p := range m.nodes {
+		select {
+		case <-p.done:
+			t.Errorf("%s ended by itself: %v", p.ID, p.err)
+		default:
+		}
+	}
+	leader := m.Leader("eu")
+	m.Eventually("end of all open turns", 30*time.Second, func() bool { return len(m.Node(leader).Group().OpenTurns()) == 0 })
+	m.sameHash("eu")
+	m.Eventually("members that are alive", 10*time.Second, func() bool {
+		for _, p := range m.Running() {
+			for _, q := range p.node.Mesh().Members() {
+				if q.Status.String() != "alive" {
+					return false
+				}
+			}
+		}
+		return true
+	})
+}
