@@ -24,6 +24,16 @@ type Client struct {
 	closed bool
 
 	resolving atomic.Bool // one look-up at a time
+
+	// counter is the highest of this instance's turn counters in any session. A session that is closed and opened
+	// again must not reuse that of a turn which is still on its way, and which no node can know of yet.
+	counter atomic.Uint64
+}
+
+// raise makes n a counter that was used.
+func (c *Client) raise(n uint64) {
+	for old := c.counter.Load(); old < n && !c.counter.CompareAndSwap(old, n); old = c.counter.Load() {
+	}
 }
 
 // Dial finds the mesh and connects to the first node that answers. It goes on until ctx ends or, without a

@@ -81,7 +81,7 @@ func (l *loop) onOpened(g *leg, o *wire.Opened) error {
 	}
 	g.node = l.c.book.named(g.node)
 	if o.GetHighWater() < math.MaxUint64 {
-		l.counter = max(l.counter, o.GetHighWater())
+		l.c.raise(o.GetHighWater())
 	}
 	l.saw(o.GetSeq())
 	if !l.opened {

@@ -21,9 +21,8 @@ type loop struct {
 	turn    *Turn
 	hist    *historyCall
 
-	opened  bool
-	counter uint64    // highest turn counter of this instance
-	seen    skein.Seq // newest sequence number
+	opened bool
+	seen   skein.Seq // newest sequence number
 
 	main   *leg
 	trials []*leg // at most 1 + maxHedges

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -16,13 +17,12 @@ func (l *loop) start(ctx context.Context, id skein.TurnID, text string) (*Turn, 
 		return nil, skein.Fault(skein.CodeTurnOpen, "turn %s still runs", l.turn.id)
 	}
 	if id == (skein.TurnID{}) {
-		if l.counter+1 == 0 {
+		if l.c.counter.Load() == math.MaxUint64 {
 			return nil, fmt.Errorf("client instance %s has used up its turn ids", l.c.cfg.Instance)
 		}
-		id = skein.TurnID{Client: l.c.cfg.Instance, Counter: l.counter + 1}
-	}
-	if id.Client == l.c.cfg.Instance {
-		l.counter = max(l.counter, id.Counter)
+		id = skein.TurnID{Client: l.c.cfg.Instance, Counter: l.c.counter.Add(1)}
+	} else if id.Client == l.c.cfg.Instance {
+		l.c.raise(id.Counter)
 	}
 	l.turn = newTurn(ctx, id, text)
 	l.begin(l.turnFrame())
