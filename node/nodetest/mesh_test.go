@@ -41,25 +41,28 @@ func (m *Mesh) converse(c *client.Client, name string) *client.Session {
 	return s
 }
 
-// sameHash waits until every replica of the region stands at the same index with the same hash, and returns it.
-func (m *Mesh) sameHash(region skein.Region) [32]byte {
+// sameHash waits until every replica that the region's leader lists stands at the same index with the same hash.
+func (m *Mesh) sameHash(region skein.Region) {
 	m.t.Helper()
-	var hash [32]byte
-	m.Eventually("equal replicas", time.Minute, func() bool {
-		replicas, index := 0, uint64(0)
-		for _, p := range m.Running() {
-			if st := p.node.Group().Status(); p.Region != region || st.Role == "none" {
-				continue
-			}
-			i, h := p.node.Group().Hash()
-			if replicas > 0 && (i != index || h != hash) {
-				return false
-			}
-			replicas, index, hash = replicas+1, i, h
+	lead := m.Node(m.Leader(region)).Group()
+	var seen string
+	defer func() {
+		if m.t.Failed() {
+			m.t.Log(seen)
 		}
-		return replicas >= 3 && index > 0
+	}()
+	m.Eventually("equal replicas", time.Minute, func() bool {
+		st := lead.Status()
+		index, hash := lead.Hash()
+		seen = fmt.Sprintf("leader %s: voters %v, spares %v", st.Leader, st.Voters, st.Spares)
+		same := index > 0 && st.Role == "leader"
+		for _, id := range append(st.Voters, st.Spares...) {
+			i, h := m.Node(id).Group().Hash()
+			seen += fmt.Sprintf("\n%s: %s at %d, hash %.4x", id, m.Node(id).Group().Status().Role, i, h)
+			same = same && i == index && h == hash
+		}
+		return same
 	})
-	return hash
 }
 
 func TestPartitionHealRestart(t *testing.T) {
