@@ -95,14 +95,27 @@ func audit(events []session.Event) (map[skein.TurnID]*record, []string) {
 	return turns, faults
 }
 
-// check compares what the talkers saw with the log of every replica.
+// check compares what the talkers saw with the log as every node tells it. A turn whose client has gone may be taken in
+// late, and a node that was just taken out of the group tells an old story for a second: both get some time.
 func (m *Mesh) check(t *testing.T, talkers []*talker) {
 	t.Helper()
+	var faults []string
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(500 * time.Millisecond) {
+		faults = m.compare(talkers)
+		if len(faults) == 0 || time.Now().After(end) {
+			break
+		}
+	}
+	for _, f := range faults {
+		t.Error(f)
+	}
+}
+
+func (m *Mesh) compare(talkers []*talker) (faults []string) {
+	note := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	logs := make(map[skein.SessionID]map[skein.TurnID]*record)
 	for _, k := range talkers {
-		for _, f := range k.faults {
-			t.Error(f)
-		}
+		faults = append(faults, k.faults...)
 		id := skein.Session("eu", k.name)
 		if logs[id] != nil || len(k.turns) == 0 {
 			continue
@@ -110,12 +123,12 @@ func (m *Mesh) check(t *testing.T, talkers []*talker) {
 		for _, p := range m.Running() {
 			events, err := m.history(p, id)
 			if err != nil {
-				t.Errorf("%s: history at %s: %v", id, p.ID, err)
+				note("%s: history at %s (%s): %v", id, p.ID, p.node.Group().Status().Role, err)
 				continue
 			}
-			turns, faults := audit(events)
-			for _, f := range faults {
-				t.Errorf("%s at %s: %s", id, p.ID, f)
+			turns, wrong := audit(events)
+			for _, f := range wrong {
+				note("%s at %s (%s): %s", id, p.ID, p.node.Group().Status().Role, f)
 			}
 			logs[id] = turns
 		}
@@ -123,10 +136,11 @@ func (m *Mesh) check(t *testing.T, talkers []*talker) {
 	for _, k := range talkers {
 		for _, w := range k.turns {
 			if f := w.compare(logs[skein.Session("eu", k.name)][w.id]); f != "" {
-				t.Errorf("%s: turn %s %q: %s", k.name, w.id, w.text, f)
+				note("%s: turn %s %q: %s", k.name, w.id, w.text, f)
 			}
 		}
 	}
+	return faults
 }
 
 // compare holds one turn against what the log says of it.

@@ -78,6 +78,72 @@ func schedule(rng *rand.Rand, nodes []*Process, length time.Duration) []fault {
 type storm struct {
 	m      *Mesh
 	active []fault
+	voters []skein.NodeID // of the last leader
+	fair   []span         // when the group could be expected to work
+}
+
+type span struct{ from, to time.Time }
+
+// overlap is how long both lasted.
+func (s span) overlap(o span) time.Duration {
+	from, to := s.from, s.to
+	if o.from.After(from) {
+		from = o.from
+	}
+	if o.to.Before(to) {
+		to = o.to
+	}
+	return max(0, to.Sub(from))
+}
+
+// lookEvery is how often the storm judges its own weather.
+const lookEvery = 50 * time.Millisecond
+
+// fairLatency is one way; beyond it a round trip and some jitter are more than the lease of a leader.
+const fairLatency = 40 * time.Millisecond
+
+// wait lets time pass and notes when the weather was fair: a majority of the voters runs in zones that are not cut, and
+// no packet is lost or late. Clients are in no zone, so they reach those nodes.
+func (s *storm) wait(until time.Time) {
+	for {
+		if s.isFair() {
+			now := time.Now()
+			if n := len(s.fair); n > 0 && now.Sub(s.fair[n-1].to) <= lookEvery {
+				s.fair[n-1].to = now
+			} else {
+				s.fair = append(s.fair, span{now, now})
+			}
+		}
+		left := time.Until(until)
+		if left <= 0 {
+			return
+		}
+		time.Sleep(min(left, lookEvery))
+	}
+}
+
+func (s *storm) isFair() bool {
+	cut := make(map[skein.Zone]bool)
+	for _, f := range s.active {
+		if f.loss > 0 || f.latency > fairLatency {
+			return false
+		}
+		cut[f.zone] = true
+	}
+	up := make(map[skein.NodeID]bool)
+	for _, p := range s.m.Running() {
+		up[p.ID] = !cut[p.Zone]
+		if st := p.node.Group().Status(); st.Role == "leader" && up[p.ID] {
+			s.voters = st.Voters
+		}
+	}
+	well := 0
+	for _, v := range s.voters {
+		if up[v] {
+			well++
+		}
+	}
+	return 2*well > len(s.voters)
 }
 
 // run begins and heals every fault at its time.
@@ -94,7 +160,7 @@ func (s *storm) run(faults []fault) {
 	slices.SortStableFunc(moments, func(a, b moment) int { return cmp.Compare(a.at, b.at) })
 	start := time.Now()
 	for _, x := range moments {
-		time.Sleep(time.Until(start.Add(x.at)))
+		s.wait(start.Add(x.at))
 		if x.begin {
 			s.begin(x.fault)
 		} else {

@@ -26,8 +26,7 @@ type said struct {
 	whole    bool // the client has the reply
 	acked    bool // the client has heard of it: it must be in the log
 	began    time.Time
-	gapAt    time.Time
-	gap      time.Duration // the longest time without a piece
+	gaps     []span // between two pieces
 	lastNews time.Time
 }
 
@@ -38,9 +37,7 @@ func (s *said) news() {
 
 func (s *said) silence() {
 	now := time.Now()
-	if d := now.Sub(s.lastNews); d > s.gap {
-		s.gap, s.gapAt = d, s.lastNews
-	}
+	s.gaps = append(s.gaps, span{s.lastNews, now})
 	s.lastNews = now
 }
 
