@@ -88,11 +88,12 @@ type Demote struct{ Node skein.NodeID }
 // Restore undoes Demote.
 type Restore struct{ Node skein.NodeID }
 
-// TakeTurn starts the next attempt of a turn on another runner.
+// TakeTurn starts the next attempt of a turn on another runner. With the present attempt and its runner it only tells
+// that one once more: to start it again changes nothing, and a runner that knows runs it already.
 type TakeTurn struct {
 	Session skein.SessionID
 	Turn    skein.TurnID
-	Attempt skein.Attempt // the new one, one more than the present
+	Attempt skein.Attempt // one more than the present, or the present one
 	To      skein.Runner
 }
 

@@ -113,7 +113,7 @@ func (m *Machine) decide() {
 	}
 	var open []turnKey
 	for k, t := range m.turns {
-		if !t.out && m.orphan(t) {
+		if !t.out && (m.orphan(t) || m.untold(t)) {
 			open = append(open, k)
 		}
 	}

@@ -3,6 +3,7 @@ package failover
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -82,11 +83,16 @@ func (w *world) judge(t *rapid.T, a TakeTurn) {
 		t.Fatalf("%+v by a node that does not lead", a)
 	}
 	key := fmt.Sprintf("%s/%d", a.Session, a.Attempt)
+	fed := w.turns[a.Session]
+	if fed != nil && a.Attempt == fed.Attempt && a.Attempt > 1 && a.To == fed.Runner {
+		key += " again"
+	}
 	if w.given[key] {
 		t.Fatalf("%s was given out twice", key)
 	}
 	w.given[key] = true
-	if fed := w.turns[a.Session]; fed == nil || a.Attempt != fed.Attempt+1 {
+	again := strings.HasSuffix(key, " again")
+	if fed == nil || !again && a.Attempt != fed.Attempt+1 {
 		t.Fatalf("%+v, but the turn is %+v", a, fed)
 	}
 	healthy := false
@@ -94,7 +100,7 @@ func (w *world) judge(t *rapid.T, a TakeTurn) {
 		healthy = healthy || n.state == up && !n.draining
 	}
 	to := w.nodes[a.To.Node]
-	if to.state != up || to.inc != a.To.Incarnation || healthy && to.draining {
+	if to.state != up || to.inc != a.To.Incarnation || healthy && to.draining && !again {
 		t.Fatalf("%+v given to %+v, a healthy node exists: %v", a, to, healthy)
 	}
 	w.pending = append(w.pending, a)
@@ -147,13 +153,20 @@ func (w *world) turnEvent(t *rapid.T) {
 		delete(w.turns, id)
 		w.step(t, TurnClosed{id, tid})
 		for k := skein.Attempt(1); k < 100; k++ {
-			delete(w.given, fmt.Sprintf("%s/%d", id, k))
+			w.forgive(id, k)
 		}
 	default:
 		fed.Lapsed = rapid.Bool().Draw(t, "lapsed")
 		fed.Paused = !fed.Lapsed && rapid.Bool().Draw(t, "paused")
 		w.step(t, *fed)
 	}
+}
+
+// forgive lets an attempt be given out, or told of, once more.
+func (w *world) forgive(id skein.SessionID, k skein.Attempt) {
+	key := fmt.Sprintf("%s/%d", id, k)
+	delete(w.given, key)
+	delete(w.given, key+" again")
 }
 
 func (w *world) idle(id skein.SessionID) bool {
@@ -182,7 +195,7 @@ func (w *world) report(t *rapid.T) {
 		w.step(t, ActionDone{Action: a})
 		return
 	}
-	delete(w.given, fmt.Sprintf("%s/%d", a.Session, a.Attempt))
+	w.forgive(a.Session, a.Attempt)
 	w.step(t, ActionDone{a, errors.New("refused")})
 }
 

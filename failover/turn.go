@@ -88,11 +88,18 @@ func (m *Machine) forget(k turnKey) {
 }
 
 // decideTurn gives the turn's next attempt out when its runner is gone, its lease is over, or a node could not be
-// told of the attempt that it was given.
+// told of the attempt that it was given. It repeats the present one when only a leader before this one can have told.
 func (m *Machine) decideTurn(t *turn) {
-	if !m.me || t.out || t.Paused || m.inFlight >= m.config.InFlight || !m.orphan(t) {
-		return
+	switch {
+	case !m.me || t.out || t.Paused || m.inFlight >= m.config.InFlight:
+	case m.orphan(t):
+		m.giveNext(t)
+	case m.untold(t):
+		m.give(t, TakeTurn{Session: t.Session, Turn: t.Turn.Turn, Attempt: t.Attempt, To: t.Runner})
 	}
+}
+
+func (m *Machine) giveNext(t *turn) {
 	next := t.Attempt + 1
 	if t.given.Attempt >= next && !t.failed {
 		return // it was carried out; the replica will show it
@@ -104,17 +111,28 @@ func (m *Machine) decideTurn(t *turn) {
 	if !ok {
 		return
 	}
-	t.given = TakeTurn{Session: t.Session, Turn: t.Turn.Turn, Attempt: next, To: to}
+	m.give(t, TakeTurn{Session: t.Session, Turn: t.Turn.Turn, Attempt: next, To: to})
+}
+
+func (m *Machine) give(t *turn, a TakeTurn) {
+	t.given = a
 	t.out, t.failed, t.retry.waits = true, false, false
 	m.inFlight++
-	m.emit(t.given)
+	m.emit(a)
+}
+
+// untold reports whether nobody may have told the runner of its attempt: the leader that started it can have died
+// between the commit and the message. The first attempt needs no telling, since its runner proposed it.
+func (m *Machine) untold(t *turn) bool {
+	n := m.nodes[t.Runner.Node]
+	return t.Attempt > 1 && t.given.Attempt < t.Attempt && n != nil && n.state == up && n.runner == t.Runner
 }
 
 // orphan reports whether nobody runs the turn any more: its lease is over, its runner is gone, or the attempt was
 // started in the log but its runner could not be told.
 func (m *Machine) orphan(t *turn) bool {
-	untold := t.failed && t.given.Attempt == t.Attempt && t.given.To == t.Runner
-	return t.Lapsed || untold || m.lost(t)
+	unreached := t.failed && t.given.Attempt == t.Attempt && t.given.To == t.Runner
+	return t.Lapsed || unreached || m.lost(t)
 }
 
 // lost reports whether the turn's runner is gone: dead, started anew, or never heard of for the grace, which begins
