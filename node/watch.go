@@ -156,7 +156,9 @@ func (n *Node) takeTurn(ctx context.Context, a failover.TakeTurn) error {
 		n.log.Info("take-over not needed", "session", a.Session, "turn", a.Turn.String(), "reason", res[0].Err)
 		return nil
 	}
-	n.meters.Counter("skein_takeovers_total", "Turns that this node, as leader, gave to another runner.").Inc()
-	n.log.Info("turn taken over", "session", a.Session, "turn", a.Turn.String(), "attempt", a.Attempt, "to", a.To.Node)
+	if !res[0].Duplicate {
+		n.meters.Counter("skein_takeovers_total", "Turns that this node, as leader, gave to another runner.").Inc()
+		n.log.Info("turn taken over", "session", a.Session, "turn", a.Turn.String(), "attempt", a.Attempt, "to", a.To.Node)
+	}
 	return n.giveRun(ctx, a.To.Node, a.Session, res[0].State.Seq)
 }

@@ -64,7 +64,7 @@ func (d *Desk) Adopt(ctx context.Context, id skein.SessionID, seq skein.Seq) err
 	if err != nil {
 		return fmt.Errorf("adopt %s: %w", id, err)
 	}
-	d.remember(st)
+	st = d.remember(st) // a run that ended here knows more than a replica that lags
 	t, ok := st.OpenTurn()
 	if !ok || t.Status != session.Running || t.Runner != d.cfg.Self {
 		return nil
