@@ -14,8 +14,8 @@ import (
 
 const (
 	quorumFresh = time.Second             // how old the last word of a leader may be
-	searchEvery = time.Second             // how often a node without a replica asks who leads
-	searchFresh = 2500 * time.Millisecond // how long such an answer holds
+	searchEvery = 500 * time.Millisecond  // how often a node without a replica asks who leads
+	searchFresh = 1200 * time.Millisecond // how long such an answer holds: clients are kept at this node meanwhile
 )
 
 func compareIDs(a, b skein.SessionID) int { return strings.Compare(string(a), string(b)) }
