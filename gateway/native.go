@@ -161,6 +161,7 @@ func (g *Gateway) opening(open *wire.Open, who skein.Subject) (session.Opening, 
 	}
 	return session.Opening{
 		Session: id, Subject: who, Assistant: open.GetAssistant(), Create: open.GetCreate(), Seen: skein.Seq(open.GetSeenSeq()),
+		Fresh: open.GetClient() != "" && open.GetSeenSeq() == 0,
 	}, nil
 }
 

@@ -201,9 +201,13 @@ func (r *remote) send(conn net.Conn, x *exchange) error {
 	if err != nil {
 		return err
 	}
+	client := ""
+	if x.o.Fresh {
+		client = string(r.client) // its mark, from the log; the other requests need none
+	}
 	buf, err = wire.AppendFrame(buf, &wire.ClientFrame{Body: &wire.ClientFrame_Open{Open: &wire.Open{
 		Version: wire.Version, Session: string(x.o.Session), Assistant: x.o.Assistant, Create: x.o.Create,
-		SeenSeq: uint64(x.o.Seen), Client: string(r.client),
+		SeenSeq: uint64(x.o.Seen), Client: client,
 	}}})
 	if err != nil {
 		return err

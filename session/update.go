@@ -41,4 +41,5 @@ type Opening struct {
 	Assistant string    // empty: the mesh's default
 	Create    bool      // open it when it does not exist; only its birth region does
 	Seen      skein.Seq // answer with a state at least this new
+	Fresh     bool      // answer with all that was committed before: a client's first look, from which it takes its turn ids
 }

@@ -166,8 +166,12 @@ func (d *Desk) Running() int {
 	return len(d.runs)
 }
 
-// Open finds a session and, when asked to, makes it. It reads first, so a resume writes nothing.
+// Open finds a session and, when asked to, makes it. A fresh opening is answered from the log; any other reads
+// first, so a resume writes nothing.
 func (d *Desk) Open(ctx context.Context, o session.Opening) (*session.State, bool, error) {
+	if o.Fresh {
+		return d.settle(ctx, o)
+	}
 	after := skein.Seq(0)
 	if o.Seen > 0 {
 		after = o.Seen - 1
@@ -185,7 +189,7 @@ func (d *Desk) Open(ctx context.Context, o session.Opening) (*session.State, boo
 	return d.remember(st), false, nil
 }
 
-// settle asks the log, since a replica that lags does not know every session.
+// settle asks the log, since a replica that lags does not know every session, nor its newest turns.
 func (d *Desk) settle(ctx context.Context, o session.Opening) (*session.State, bool, error) {
 	var body session.Body = session.Renew{} // of no turn: refused by any session, with its state
 	if o.Create {

@@ -291,3 +291,31 @@ func TestSecondTurnWaitsForTheFirst(t *testing.T) {
 		}
 	})
 }
+
+// lagging reads an old state; proposals go through.
+type lagging struct {
+	*memory
+	old *session.State
+}
+
+func (l lagging) Read(context.Context, skein.SessionID, skein.Seq) (*session.State, error) {
+	return l.old, nil
+}
+
+func TestFreshOpenIsNotStale(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		b := start(t, m, "n1")
+		b.open(t)
+		old := m.states[chat]
+		b.ask(t.Context(), message(1, "hi"))
+		late := New(Config{Store: lagging{m, old}, Answerer: b.script, Self: skein.Runner{Node: "n2", Incarnation: 1}})
+		for _, o := range []session.Opening{{Fresh: true}, {Fresh: true, Create: true}} {
+			o.Session, o.Subject = chat, "ann"
+			st, created, err := late.Open(t.Context(), o)
+			if err != nil || created || len(st.Marks) != 1 || st.Marks[0].Counter != 1 {
+				t.Errorf("create %v: %+v, %v, %v; want the mark of turn 1", o.Create, st, created, err)
+			}
+		}
+	})
+}
