@@ -166,22 +166,26 @@ func (m *Machine) took(a TakeTurn, err error) {
 }
 
 // choose picks who runs the next attempt: a node that is well, otherwise one that drains; not the turn's
-// present node while there is another. Rendezvous hashing spreads the turns of a lost node over all others, and
-// a repeated failure moves on to another one.
+// present node while there is another, nor a neighbour of a node that did not answer, since a zone is often lost as a
+// whole and its silent nodes are found out one after the other. Rendezvous hashing spreads the turns of a lost node
+// over all others, and a repeated failure moves on to another one.
 func (m *Machine) choose(t *turn) (skein.Runner, bool) {
 	var best *node
 	var bestRank int
 	var bestWeight uint64
+	unreached := t.retry.failures > 0
 	for _, n := range m.nodes {
 		if n.state != up {
 			continue
 		}
 		rank := 0
-		if n.runner == t.Runner || t.retry.failures > 0 && n.runner == t.given.To {
-			rank = 1
-		}
-		if n.draining {
+		switch {
+		case n.draining:
+			rank = 3
+		case n.runner == t.Runner || unreached && n.runner == t.given.To:
 			rank = 2
+		case m.silentZone(n.zone, t.Runner.Node) || unreached && n.zone != "" && n.zone == m.zoneOf(t.given.To.Node):
+			rank = 1
 		}
 		w := weight(n.runner.Node, t)
 		better := best == nil || rank < bestRank || rank == bestRank && (w > bestWeight ||
@@ -194,6 +198,19 @@ func (m *Machine) choose(t *turn) (skein.Runner, bool) {
 		return skein.Runner{}, false
 	}
 	return best.runner, true
+}
+
+func (m *Machine) zoneOf(id skein.NodeID) skein.Zone {
+	if n := m.nodes[id]; n != nil {
+		return n.zone
+	}
+	return ""
+}
+
+// silentZone reports whether zone is that of a node which is suspect or dead.
+func (m *Machine) silentZone(zone skein.Zone, id skein.NodeID) bool {
+	n := m.nodes[id]
+	return n != nil && n.state != up && zone != "" && n.zone == zone
 }
 
 // weight is the highest random weight of Thaler and Ravishankar (IEEE/ACM Transactions on Networking 6(1), 1998) by

@@ -13,8 +13,12 @@ import (
 	"github.com/skein-mesh/skein/wire"
 )
 
-// exchangeTimeout bounds one question and its answer between nodes.
-const exchangeTimeout = 3 * time.Second
+// exchangeTimeout bounds one question and its answer between nodes; giveTimeout the wait for a runner, after which the
+// turn goes to another one.
+const (
+	exchangeTimeout = 3 * time.Second
+	giveTimeout     = 1500 * time.Millisecond
+)
 
 // exchange asks another node one question over a stream of its own.
 func (n *Node) exchange(ctx context.Context, node skein.NodeID, service string, ask, answer proto.Message) error {
@@ -74,6 +78,8 @@ func (n *Node) giveRun(ctx context.Context, to skein.NodeID, id skein.SessionID,
 	if to == n.cfg.Node {
 		return n.desk.Adopt(ctx, id, seq)
 	}
+	ctx, cancel := context.WithTimeout(ctx, giveTimeout)
+	defer cancel()
 	var answer wire.RunResponse
 	if err := n.exchange(ctx, to, serviceRun, &wire.RunRequest{Session: string(id), Seq: uint64(seq)}, &answer); err != nil {
 		return err
