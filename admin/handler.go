@@ -2,12 +2,14 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/pprof"
 	"strconv"
+	"time"
 
 	"github.com/skein-mesh/skein"
 )
@@ -199,11 +201,14 @@ func (s *Server) failWith(w http.ResponseWriter, status int, err error) {
 		s.cfg.Refused(code)
 	}
 	var body Failure
-	body.Error.Code, body.Error.Name, body.Error.Retry = code, code.String(), code.Retry()
+	body.Error.Code, body.Error.Number = code.String(), code
+	if code.Retry() {
+		body.Error.RetryAfterMS = time.Second.Milliseconds()
+	}
 	if e, ok := errors.AsType[*skein.Error](err); ok {
-		body.Error.Detail = e.Detail
+		body.Error.Message = cmp.Or(e.Detail, body.Error.Code)
 	} else {
-		body.Error.Detail = "see the node's log"
+		body.Error.Message = "see the node's log"
 		s.cfg.Log.Error("admin request", "error", err)
 	}
 	write(w, status, body)
@@ -238,7 +243,7 @@ func httpStatus(err error) int {
 func write(w http.ResponseWriter, status int, body any) {
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(body); err != nil {
-		http.Error(w, `{"error":{"code":1,"name":"internal","detail":"the answer cannot be encoded","retry":true}}`, http.StatusInternalServerError)
+		http.Error(w, `{"error":{"code":"internal","number":1,"message":"the answer cannot be encoded"}}`, http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -150,12 +150,12 @@ type Drained struct {
 	Draining bool         `json:"draining"`
 }
 
-// Failure is the body of every error.
+// Failure is the body of every error, in the shape that clients get from a gateway.
 type Failure struct {
 	Error struct {
-		Code   skein.Code `json:"code"`
-		Name   string     `json:"name"`
-		Detail string     `json:"detail"`
-		Retry  bool       `json:"retry"`
+		Code         string     `json:"code"`
+		Number       skein.Code `json:"number"`
+		Message      string     `json:"message"`
+		RetryAfterMS int64      `json:"retry_after_ms,omitempty"` // set where the same request may succeed later
 	} `json:"error"`
 }

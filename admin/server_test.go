@@ -126,17 +126,17 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/v1/sessions?limit=2", 200, `"next":"eu~s1"`},
 		{"GET", "/v1/sessions?limit=2&after=eu~s3", 200, `{"sessions":[{"session":"eu~s4"`},
 		{"GET", "/v1/sessions?after=eu~s9", 200, `{"sessions":[]}`},
-		{"GET", "/v1/sessions?limit=0", 400, `"name":"malformed"`},
-		{"GET", "/v1/sessions?limit=1001", 400, `"code":2`},
-		{"GET", "/v1/sessions?limit=x", 400, `"code":2`},
-		{"GET", "/v1/sessions?after=nobody", 400, `"code":2`},
+		{"GET", "/v1/sessions?limit=0", 400, `"code":"malformed","number":2,"message":`},
+		{"GET", "/v1/sessions?limit=1001", 400, `"number":2`},
+		{"GET", "/v1/sessions?limit=x", 400, `"number":2`},
+		{"GET", "/v1/sessions?after=nobody", 400, `"number":2`},
 		{"POST", "/v1/nodes/eu-b-1/drain", 200, `{"node":"eu-b-1","draining":true}`},
 		{"POST", "/v1/nodes/eu-b-1/undrain", 200, `"draining":false`},
-		{"POST", "/v1/nodes/nobody/drain", 404, `"code":24,"name":"unknown_node"`},
-		{"POST", "/v1/nodes/a%20b/drain", 400, `"code":2`},
+		{"POST", "/v1/nodes/nobody/drain", 404, `"code":"unknown_node","number":24`},
+		{"POST", "/v1/nodes/a%20b/drain", 400, `"number":2`},
 		{"GET", "/v1/nodes/eu-b-1/drain", 405, `takes POST`},
 		{"POST", "/v1/members", 405, `takes GET`},
-		{"GET", "/v1/secrets", 404, `"code":2`},
+		{"GET", "/v1/secrets", 404, `"number":2`},
 		{"GET", "/metrics", 200, "up 1"},
 		{"GET", "/version", 200, `"version":"1.2.3"`},
 		{"GET", "/debug/status", 200, `"hash_index":9,"hash":"abcd"`},
@@ -161,7 +161,7 @@ func TestNothingWithoutToken(t *testing.T) {
 	auths := []string{"", "Bearer ", "Bearer wrong", "Bearer " + testToken + "x", "Basic " + testToken, testToken}
 	for _, path := range paths {
 		for _, auth := range auths {
-			if w := ask(s, "GET", path, auth); w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), `"code":5`) {
+			if w := ask(s, "GET", path, auth); w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), `"number":5`) {
 				t.Errorf("%s with %q: got %d %s; want 401 with code 5", path, auth, w.Code, w.Body)
 			}
 		}
@@ -220,7 +220,7 @@ func TestForeignErrorKeepsItsWords(t *testing.T) {
 	f := newFake()
 	f.sessions = nil
 	w := ask(newServer(t, f, nil), "GET", "/v1/sessions", "Bearer "+testToken)
-	if w.Code != 500 || strings.Contains(w.Body.String(), "fire") || !strings.Contains(w.Body.String(), `"code":1`) {
+	if w.Code != 500 || strings.Contains(w.Body.String(), "fire") || !strings.Contains(w.Body.String(), `"number":1`) {
 		t.Errorf("got %d %s; want 500 with code 1 and without the cause", w.Code, w.Body)
 	}
 }

@@ -57,6 +57,7 @@ type line struct {
 	// mu guards the fields below
 	now     *followed // the turn that runs; nil: none
 	refused int       // requests refused in a row
+	broke   error     // the rule that the client broke, which ended the line; valid when run has returned
 }
 
 // followed is a turn and how much of it the client has been told.
@@ -99,6 +100,7 @@ func (l *line) run(ctx context.Context, first []byte, next func() (request, erro
 	}
 	if err != nil && !errors.Is(err, errGone) {
 		l.g.m.fault(err)
+		l.broke = err
 		l.out.push(ctx, l.form.fault(skein.TurnID{}, err))
 	}
 	close(l.queue)
@@ -220,6 +222,7 @@ func (l *line) serve(ctx context.Context, r request) {
 	err := l.g.runTurn(turn, l.sess, m, func(u session.Update) error { return l.tell(turn, u) })
 	l.follow(nil)
 	if err != nil && turn.Err() == nil {
+		l.g.m.fault(err)
 		l.out.push(ctx, l.form.fault(m.Turn, err))
 	}
 }

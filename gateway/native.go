@@ -76,9 +76,8 @@ func (c *client) serve(ctx context.Context, st *quic.Stream) {
 	}
 }
 
-// stranger counts a stream without a valid token, and closes a connection that only tries tokens.
+// stranger counts a stream without a valid token, and closes a connection that has only such ones.
 func (c *client) stranger() {
-	c.g.m.authFailure()
 	if c.strangers.Add(1) >= maxStrangers && !c.known.Load() {
 		c.conn.CloseWithError(quic.ApplicationErrorCode(skein.CodeUnauthenticated), "no stream showed a valid token")
 	}
@@ -89,10 +88,12 @@ func (c *client) stranger() {
 func (g *Gateway) admitStream(ctx context.Context, f *framed, c *client) error {
 	open, err := g.readOpen(f)
 	if err != nil {
+		c.stranger()
 		return err
 	}
 	who, err := g.verify.verify(open.GetToken())
 	if err != nil {
+		g.m.authFailure()
 		c.stranger()
 		return err
 	}

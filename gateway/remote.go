@@ -18,6 +18,7 @@ const (
 	redialPause = 50 * time.Millisecond   // before the first redial; four times as long before each next
 	dialWithin  = 2 * time.Second         // for a stream to the home region
 	silence     = 1500 * time.Millisecond // of the home while a turn runs, several of its signs of life
+	homeWithin  = 3 * time.Second         // without any word of the home, however many streams were tried
 )
 
 // remote is the sessions of another region, reached through one of its nodes: each call is a mesh stream of
@@ -40,7 +41,8 @@ type exchange struct {
 	wait    time.Duration            // longest silence of the home
 	// take gets every frame, and reports whether it was the last.
 	take  func(*wire.ServerFrame) (done bool, err error)
-	grown bool // set by take when the reply grew: the home is alive, so count redials afresh
+	grown bool      // set by take when the reply grew: the home is alive, so count redials afresh
+	heard time.Time // when the home last said anything, or the exchange began
 }
 
 // Open opens the session at its home.
@@ -123,9 +125,14 @@ func (r *remote) page(ctx context.Context, o session.Opening, after skein.Seq, l
 	return p, err
 }
 
-// do carries out one exchange, on another stream when one breaks.
+// left is how long the home may still be silent before it counts as out of reach.
+func (x *exchange) left() time.Duration { return homeWithin - time.Since(x.heard) }
+
+// do carries out one exchange, on another stream when one breaks. A home that says nothing for homeWithin is out
+// of reach, whatever its nodes look like from here.
 func (r *remote) do(ctx context.Context, x *exchange) error {
 	pause := redialPause
+	x.heard = time.Now()
 	for try := 0; ; try++ {
 		err := r.once(ctx, x)
 		switch {
@@ -138,7 +145,7 @@ func (r *remote) do(ctx context.Context, x *exchange) error {
 			try, pause, x.grown = 0, redialPause, false
 		}
 		r.g.log.Warn("session's home did not answer", "session", x.o.Session, "try", try+1, "err", err)
-		if try >= redials {
+		if try >= redials || x.left() <= pause {
 			return skein.Fault(skein.CodeHomeUnreachable, "region %s cannot be reached from %s", r.home, r.g.cfg.Node)
 		}
 		select {
@@ -152,7 +159,7 @@ func (r *remote) do(ctx context.Context, x *exchange) error {
 
 // once carries out one exchange on one stream.
 func (r *remote) once(ctx context.Context, x *exchange) error {
-	conn, err := r.dial(ctx)
+	conn, err := r.dial(ctx, min(dialWithin, x.left()))
 	if err != nil {
 		return err
 	}
@@ -165,11 +172,12 @@ func (r *remote) once(ctx context.Context, x *exchange) error {
 	}
 	in := bufio.NewReaderSize(conn, 4<<10)
 	for ctx.Err() == nil {
-		conn.SetReadDeadline(time.Now().Add(x.wait))
+		conn.SetReadDeadline(time.Now().Add(min(x.wait, x.left())))
 		var f wire.ServerFrame
 		if err := wire.ReadFrame(in, &f, wire.MaxServerFrame); err != nil {
 			return fmt.Errorf("%w: %w", errBroken, err)
 		}
+		x.heard = time.Now()
 		if e := f.GetError(); e != nil {
 			return e.Fault()
 		}
@@ -180,11 +188,11 @@ func (r *remote) once(ctx context.Context, x *exchange) error {
 	return context.Cause(ctx)
 }
 
-func (r *remote) dial(ctx context.Context) (net.Conn, error) {
+func (r *remote) dial(ctx context.Context, within time.Duration) (net.Conn, error) {
 	if r.g.cfg.Abroad == nil {
 		return nil, skein.Fault(skein.CodeHomeUnreachable, "region %s cannot be reached from %s", r.home, r.g.cfg.Node)
 	}
-	ctx, cancel := context.WithTimeout(ctx, dialWithin)
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	conn, err := r.g.cfg.Abroad(ctx, r.home)
 	if err != nil {

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -80,7 +79,7 @@ func (g *Gateway) originAllowed(r *http.Request) bool {
 // serveTalk runs the line l over an accepted WebSocket.
 func (g *Gateway) serveTalk(ctx context.Context, conn *websocket.Conn, l *line, opened func(socketForm) []byte) {
 	defer conn.CloseNow()
-	conn.SetReadLimit(maxBody)
+	conn.SetReadLimit(-1) // readMessage has the limit: the library's would close before the client is told why
 	f := socketForm{jsonForm{session: l.o.Session, gateway: g.cfg.Node, typed: true}}
 	l.form, l.every = f, eventSign
 	l.write = func(msgs [][]byte) error {
@@ -106,7 +105,7 @@ func (g *Gateway) serveTalk(ctx context.Context, conn *websocket.Conn, l *line, 
 	}()
 	l.run(ctx, opened(f), func() (request, error) { return l.nextMessage(reading, in) })
 	stop()
-	conn.Close(websocket.StatusGoingAway, "")
+	conn.Close(closing(l.broke))
 	<-ended
 }
 
@@ -119,10 +118,7 @@ type incoming struct {
 // readSocket reads messages until the connection ends or reading does.
 func readSocket(ctx, reading context.Context, conn *websocket.Conn, in chan<- incoming) {
 	for {
-		kind, data, err := conn.Read(ctx)
-		if err == nil && kind != websocket.MessageText {
-			err = skein.Fault(skein.CodeMalformed, "a message is text, one JSON object")
-		}
+		data, err := readMessage(ctx, conn)
 		select {
 		case in <- incoming{data: data, err: err}:
 		case <-reading.Done():
@@ -132,6 +128,48 @@ func readSocket(ctx, reading context.Context, conn *websocket.Conn, in chan<- in
 			return
 		}
 	}
+}
+
+// readMessage reads one message of at most maxBody bytes.
+func readMessage(ctx context.Context, conn *websocket.Conn) ([]byte, error) {
+	kind, r, err := conn.Reader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if kind != websocket.MessageText {
+		return nil, skein.Fault(skein.CodeMalformed, "a message is text, one JSON object")
+	}
+	data, err := io.ReadAll(io.LimitReader(r, maxBody+1))
+	if err == nil && len(data) > maxBody {
+		return nil, skein.Fault(skein.CodeTooLarge, "a message has at most %d bytes", maxBody)
+	}
+	return data, err
+}
+
+// maxReason is how many bytes the reason of a close has at most (RFC 6455, section 5.5).
+const maxReason = 123
+
+// closing gives the status (RFC 6455, section 7.4.1) and the reason with which a WebSocket is closed.
+func closing(broke error) (websocket.StatusCode, string) {
+	if broke == nil {
+		return websocket.StatusGoingAway, ""
+	}
+	status := websocket.StatusPolicyViolation
+	switch skein.CodeOf(broke) {
+	case skein.CodeMalformed:
+		status = websocket.StatusInvalidFramePayloadData
+	case skein.CodeTooLarge:
+		status = websocket.StatusMessageTooBig
+	case skein.CodeOverloaded, skein.CodeRateLimited:
+		status = websocket.StatusTryAgainLater
+	case skein.CodeInternal:
+		return websocket.StatusInternalError, ""
+	}
+	reason := strings.ToValidUTF8(broke.Error(), "")
+	if len(reason) > maxReason {
+		reason = strings.ToValidUTF8(reason[:maxReason], "")
+	}
+	return status, reason
 }
 
 // nextMessage gives the next turn that the client asks for.
@@ -145,8 +183,6 @@ func (l *line) nextMessage(reading context.Context, in <-chan incoming) (request
 	switch {
 	case websocket.CloseStatus(got.err) == websocket.StatusNormalClosure, websocket.CloseStatus(got.err) == websocket.StatusGoingAway:
 		return request{}, errGone
-	case errors.Is(got.err, websocket.ErrMessageTooBig):
-		return request{}, skein.Fault(skein.CodeTooLarge, "a message has at most %d bytes", maxBody)
 	case got.err != nil:
 		return request{}, got.err
 	}

@@ -197,6 +197,7 @@ func TestSocketRefusals(t *testing.T) {
 	c, _ := s.socket(t, "/v1/sessions/r/ws", s.bearerHeader(t, "ann"))
 	c.want("opened")
 	c.send(`{"text":"` + strings.Repeat("x", maxBody) + `"}`)
+	c.wantCode(skein.CodeTooLarge)
 	if _, _, err := c.conn.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusMessageTooBig {
 		t.Errorf("a huge message: %v", err)
 	}

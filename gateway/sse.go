@@ -45,6 +45,7 @@ func (g *Gateway) streamTurn(w http.ResponseWriter, r *http.Request, s Sessions,
 		return gone(r, err)
 	}
 	if r.Context().Err() == nil {
+		g.m.fault(err)
 		_, f := faultOf(err)
 		e.send("error", errorJSON{Error: f})
 	}

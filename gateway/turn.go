@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"time"
+	"unicode/utf8"
 
 	"github.com/skein-mesh/skein"
 	"github.com/skein-mesh/skein/session"
@@ -46,6 +47,9 @@ func (g *Gateway) openSession(ctx context.Context, s Sessions, o session.Opening
 	st, created, err := s.Open(ctx, o)
 	switch {
 	case err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
+		if region, _ := o.Session.Split(); region != g.cfg.Region {
+			return nil, false, skein.Fault(skein.CodeHomeUnreachable, "region %s did not open %s within %s", region, o.Session, openTimeout)
+		}
 		return nil, false, skein.Fault(skein.CodeNoQuorum, "%s did not open within %s", o.Session, openTimeout)
 	case err != nil:
 		return nil, false, err
@@ -71,10 +75,10 @@ func checkMessage(m session.Message) error {
 	return nil
 }
 
-// runTurn follows one turn to its end, counts it, and keeps the node from closing meanwhile.
+// runTurn follows one turn to its end, counts it, and keeps the node from closing meanwhile. Who tells the client
+// of an error counts it.
 func (g *Gateway) runTurn(ctx context.Context, s Sessions, m session.Message, emit func(session.Update) error) error {
 	if err := g.begin(); err != nil {
-		g.m.fault(err)
 		return err
 	}
 	defer g.end()
@@ -83,6 +87,9 @@ func (g *Gateway) runTurn(ctx context.Context, s Sessions, m session.Message, em
 	defer cancel()
 	whole := false
 	err := s.Turn(within, m, func(u session.Update) error {
+		if splits(m.Offset, u) {
+			return skein.Fault(skein.CodeMalformed, "turn %s: offset %d is inside a character of the reply", m.Turn, m.Offset)
+		}
 		if u.Kind == session.UpdateCompleted && !whole {
 			whole = true
 			g.m.turn(time.Since(start))
@@ -99,8 +106,22 @@ func (g *Gateway) runTurn(ctx context.Context, s Sessions, m session.Message, em
 	case err == nil:
 		err = skein.Fault(skein.CodeInternal, "turn %s ended without a reply", m.Turn)
 	}
-	g.m.fault(err)
 	return err
+}
+
+// splits reports whether what a client holds of a reply ends inside a character (RFC 3629, section 3), so that
+// neither JSON nor a frame could carry what follows.
+func splits(offset int, u session.Update) bool {
+	at := 0
+	switch u.Kind {
+	case session.UpdatePiece:
+		at = offset - u.Offset
+	case session.UpdateCompleted:
+		at = offset
+	default:
+		return false
+	}
+	return at >= 0 && at < len(u.Text) && !utf8.RuneStart(u.Text[at])
 }
 
 // page is one page of a session's history: next is 0 at the end.

@@ -159,7 +159,7 @@ func TestOperatorAsksTheLiving(t *testing.T) {
 func TestOperatorKeepsCodes(t *testing.T) {
 	o, _ := operatorFor(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusUnauthorized)
-		w.Write([]byte(`{"error":{"code":5,"name":"unauthenticated","detail":"no"}}`))
+		w.Write([]byte(`{"error":{"code":"unauthenticated","number":5,"message":"no"}}`))
 	})
 	var out admin.Status
 	err := o.any(t.Context(), everyNode, "/debug/status", &out)

@@ -60,8 +60,8 @@ func (o *operator) ask(ctx context.Context, n meshfile.Node, method, path string
 	}
 	if resp.StatusCode != http.StatusOK {
 		var f admin.Failure
-		if json.Unmarshal(body, &f) == nil && f.Error.Code != 0 {
-			return &skein.Error{Code: f.Error.Code, Detail: f.Error.Detail}
+		if json.Unmarshal(body, &f) == nil && f.Error.Number != 0 {
+			return &skein.Error{Code: f.Error.Number, Detail: f.Error.Message}
 		}
 		return fmt.Errorf("ask %s: %s", n.ID, resp.Status)
 	}
