@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -20,12 +19,17 @@ import (
 type answers struct {
 	node    *Node
 	engine  inference.Engine // nil: no model
-	current atomic.Pointer[assistant.Assistant]
+	current atomic.Pointer[edition]
 	path    string
-	stamp   string // of the file that was read last
 }
 
-// watchEvery is how often the assistant's file is looked at.
+// edition is what one reading of the assistant's file gave.
+type edition struct {
+	asst  *assistant.Assistant // the last one that parsed
+	stamp string               // of the file as it was read last, whether it parsed or not
+}
+
+// watchEvery is how often the assistant's file is looked at while no turn asks for it.
 const watchEvery = 200 * time.Millisecond
 
 func (n *Node) openAnswers() (*answers, error) {
@@ -42,15 +46,15 @@ func (n *Node) openAnswers() (*answers, error) {
 		if err != nil {
 			return nil, err
 		}
-		a.put(shop)
+		a.current.Store(&edition{asst: a.equip(shop)})
 		return a, nil
 	}
-	a.stamp = stamp(a.path)
-	asst, err := a.read()
+	now := stamp(a.path)
+	asst, err := readAssistant(a.path)
 	if err != nil {
 		return nil, err
 	}
-	a.put(asst)
+	a.current.Store(&edition{asst: a.equip(asst), stamp: now})
 	return a, nil
 }
 
@@ -70,21 +74,29 @@ func openModel(m Model) (inference.Engine, error) {
 	return engine, nil
 }
 
-func (a *answers) read() (*assistant.Assistant, error) {
-	data, err := os.ReadFile(a.path)
+// CheckAssistant reads the definition of an assistant as a node would; nobody uses it afterwards. The error names the
+// line of each fault.
+func CheckAssistant(path string) error {
+	_, err := readAssistant(path)
+	return err
+}
+
+func readAssistant(path string) (*assistant.Assistant, error) {
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("assistant: %w", err)
 	}
-	return assistant.Parse(filepath.Base(a.path), data)
+	return assistant.Parse(path, data)
 }
 
-func (a *answers) put(asst *assistant.Assistant) {
-	a.current.Store(asst.With(assistant.Deps{Engine: a.engine, HTTP: &http.Client{Timeout: time.Minute}, Env: os.Getenv}))
+// equip connects an assistant to what it may use.
+func (a *answers) equip(asst *assistant.Assistant) *assistant.Assistant {
+	return asst.With(assistant.Deps{Engine: a.engine, HTTP: &http.Client{Timeout: time.Minute}, Env: os.Getenv})
 }
 
-// run reloads the assistant's file when it changes; one that does not parse is told and changes nothing.
+// run looks at the assistant's file also while there are no turns, so that the log tells of an edit soon.
 func (a *answers) run(ctx context.Context) error {
-	if a.path == "" || !a.node.cfg.AssistantWatch {
+	if !a.watched() {
 		<-ctx.Done()
 		return nil
 	}
@@ -95,19 +107,39 @@ func (a *answers) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+			a.latest()
+		}
+	}
+}
+
+func (a *answers) watched() bool { return a.path != "" && a.node.cfg.AssistantWatch }
+
+// latest gives the assistant as its file is now; one that does not parse is told once and changes nothing. Turns that
+// find an edit at the same time all read it, and the first one's reading counts.
+func (a *answers) latest() *assistant.Assistant {
+	for {
+		was := a.current.Load()
+		if !a.watched() {
+			return was.asst
 		}
 		now := stamp(a.path)
-		if now == a.stamp || now == "" { // gone for a moment: an editor is writing it
-			continue
+		if now == was.stamp || now == "" { // gone for a moment: an editor is writing it
+			return was.asst
 		}
-		a.stamp = now
-		asst, err := a.read()
+		asst, err := readAssistant(a.path)
+		next := &edition{asst: was.asst, stamp: now}
+		if err == nil {
+			next.asst = a.equip(asst)
+		}
+		if !a.current.CompareAndSwap(was, next) {
+			continue // somebody else has read it: look again, since it may have been an earlier edit
+		}
 		if err != nil {
 			a.node.log.Error("assistant is not reloaded", "error", err)
-			continue
+		} else {
+			a.node.log.Info("assistant reloaded", "id", asst.ID(), "version", asst.Version())
 		}
-		a.put(asst)
-		a.node.log.Info("assistant reloaded", "id", asst.ID(), "version", asst.Version())
+		return next.asst
 	}
 }
 
@@ -132,7 +164,7 @@ func stamp(path string) string {
 
 // Answer satisfies turn.Answerer.
 func (a *answers) Answer(ctx context.Context, q turn.Question, at *turn.Attempt) (turn.Answer, error) {
-	ans, err := a.current.Load().Answer(ctx, assistant.Input{
+	ans, err := a.latest().Answer(ctx, assistant.Input{
 		Session: q.Session, Turn: q.Turn, Attempt: q.Attempt, Text: q.Text, Memory: q.Memory,
 		History: q.History, Committed: q.Committed, Calls: q.Calls, Now: q.Now,
 	}, at)

@@ -24,19 +24,23 @@ func (n *Node) openAdmin() error {
 	return err
 }
 
-// Version is set by the linker for a release.
-var Version = "dev"
+// Version is set by the linker for a release: -ldflags "-X github.com/skein-mesh/skein/node.Version=1.2.3".
+var Version string
 
-// Build says what this binary was built from.
+// Build says what this binary was built from. Without Version it names what the toolchain noted: a module version or
+// "(devel)".
 func Build() admin.Build {
 	b := admin.Build{Version: Version, Go: runtime.Version()}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return b
 	}
+	if b.Version == "" {
+		b.Version = info.Main.Version
+	}
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" {
-			b.Commit = s.Value
+			b.Commit = s.Value[:min(len(s.Value), 12)]
 		}
 	}
 	return b
