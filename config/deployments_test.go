@@ -31,6 +31,9 @@ func TestSampleIsValid(t *testing.T) {
 	}
 }
 
+// testOnly are the keys that no operator should meet; the sample must not name them.
+var testOnly = []string{"no_takeover"}
+
 // TestSampleNamesEveryKey takes the sample with all that is commented out, which must be valid too.
 func TestSampleNamesEveryKey(t *testing.T) {
 	text := regexp.MustCompile(`(?m)^( *)#([a-z_]+:)`).ReplaceAllString(read(t, "skein.yaml"), "$1$2")
@@ -40,6 +43,16 @@ func TestSampleNamesEveryKey(t *testing.T) {
 		t.Fatal(faults)
 	}
 	for _, k := range Keys() {
+		hidden := slices.Contains(testOnly, k.Name)
+		if k.TestOnly != hidden {
+			t.Errorf("%s: for tests only: got %v, want %v", k.Name, k.TestOnly, hidden)
+		}
+		if hidden {
+			if strings.Contains(text, k.Name) {
+				t.Errorf("the sample names %s, which is for tests only", k.Name)
+			}
+			continue
+		}
 		if len(d.values[k.Name]) == 0 {
 			t.Errorf("the sample does not name %s", k.Name)
 		}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -16,15 +17,28 @@ type Key struct {
 	Default string // empty: none, or the node's own
 	What    string // what it is, in a few words
 	Needed  bool
+
+	TestOnly bool // breaks a promise so that tests can notice; no sample and no help names it
 }
 
 // Keys are all keys, in the order of the sample file.
 func Keys() []Key {
 	keys := make([]Key, len(settings))
 	for i, s := range settings {
-		keys[i] = Key{Name: s.key, Env: s.env(), Flag: s.flag(), Default: s.fallback, What: s.what, Needed: s.needed}
+		keys[i] = Key{Name: s.key, Env: s.env(), Flag: s.flag(), Default: s.fallback, What: s.what, Needed: s.needed, TestOnly: s.testOnly}
 	}
 	return keys
+}
+
+// CheckValue reports why text, written by a user outside of a configuration, is no value of the scalar key; nil for a
+// value that Load would take.
+func CheckValue(key, text string) error {
+	s := find(key)
+	if s == nil || s.shape != scalar {
+		return fmt.Errorf("%.80q is no key of one value", key)
+	}
+	var c node.Config
+	return s.set(&c, item{text: text})
 }
 
 func (s *setting) env() string {

@@ -275,6 +275,20 @@ func TestNamesAreUnambiguous(t *testing.T) {
 	}
 }
 
+func TestCheckValue(t *testing.T) {
+	for _, c := range []struct {
+		key, text string
+		ok        bool
+	}{
+		{"model.url", "http://127.0.0.1:8000/v1", true}, {"model.url", "localhost:8000", false}, {"drain", "10", false},
+		{"seeds", "192.0.2.1:7946", false}, {"nothing", "", false},
+	} {
+		if err := CheckValue(c.key, c.text); (err == nil) != c.ok {
+			t.Errorf("%s %q: got %v, want it taken: %v", c.key, c.text, err, c.ok)
+		}
+	}
+}
+
 func TestNearest(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{"zone", "zone"}, {"zoen", "zone"}, {"Zone", "zone"}, {"sedes", "seeds"}, {"assistent", "assistant"}, {"quux", ""}, {"", ""},

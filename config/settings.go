@@ -19,6 +19,7 @@ type setting struct {
 	key      string
 	shape    shape
 	needed   bool
+	testOnly bool
 	fallback string // "": the node's own default, which is the zero value
 	what     string
 	set      func(c *node.Config, it item) error
@@ -107,6 +108,6 @@ var settings = [...]setting{
 
 	{key: "drain", what: "how long a stop waits for running turns",
 		set: func(c *node.Config, it item) error { return setDuration(&c.Drain, it, maxTimeout) }},
-	{key: "no_takeover", what: "for tests only: leaves the open turns of a dead node alone",
+	{key: "no_takeover", testOnly: true, what: "for tests only: leaves the open turns of a dead node alone",
 		set: func(c *node.Config, it item) error { return setBool(&c.NoTakeover, it) }},
 }

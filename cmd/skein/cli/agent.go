@@ -41,6 +41,9 @@ func agentCommand() *cobra.Command {
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	for _, k := range config.Keys() {
 		f.String(k.Flag, "", k.What)
+		if k.TestOnly {
+			f.MarkHidden(k.Flag) //nolint:errcheck // it was made in the line above
+		}
 	}
 	return cmd
 }
