@@ -379,6 +379,28 @@ func TestRefusedUntilDeadline(t *testing.T) {
 	})
 }
 
+// A home region that every node calls unreachable is not waited for as long as a node is.
+func TestHomeAway(t *testing.T) {
+	onMesh(t, "ab", func(b *bed) {
+		for _, n := range b.mesh.nodes {
+			n.set(func() {
+				for range 1000 {
+					n.refuse = append(n.refuse, &wire.Error{Code: uint32(skein.CodeHomeUnreachable), RetryAfterMs: 1000})
+				}
+			})
+		}
+		start := time.Now()
+		_, err := b.send("hi").Reply(b.Context())
+		if took := time.Since(start); !errors.Is(err, skein.ErrHomeUnreachable) || took < awayFor || took > awayFor+2*time.Second {
+			b.Errorf("error %v after %s, want home_unreachable after %s", err, took, awayFor)
+		}
+		for _, n := range b.mesh.nodes {
+			n.set(func() { n.refuse = n.refuse[:2] })
+		}
+		b.read(b.send("back"), "echo back")
+	})
+}
+
 func TestGoAway(t *testing.T) {
 	t.Run("idle", func(t *testing.T) {
 		onMesh(t, "abc", func(b *bed) {

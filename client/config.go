@@ -27,6 +27,11 @@ const (
 	maxNodes    = 64 // nodes that are remembered
 	maxReply    = 256 << 10
 
+	// A home region that is away stays away for longer than anybody waits: after so many nodes' word that they
+	// do not reach it, and so long without progress, a request ends.
+	awayAnswers = 3
+	awayFor     = 4 * time.Second
+
 	minStall   = 150 * time.Millisecond
 	openStall  = time.Second     // nothing but an open or a history is waited for: no signs of life come
 	trialStall = 3 * time.Second // silence after which a node that was asked besides is given up

@@ -92,7 +92,7 @@ func (l *loop) onOpened(g *leg, o *wire.Opened) error {
 	}
 	if l.turn == nil { // with a turn the node has yet to show that it can serve it
 		l.win(g)
-		l.tries = 0
+		l.tries, l.away = 0, 0
 	}
 	if l.opening != nil {
 		l.opening <- nil
@@ -133,7 +133,7 @@ func (l *loop) onPiece(g *leg, p *wire.Piece) error {
 			l.tries = 0
 		}
 	}
-	l.good = time.Now()
+	l.good, l.away = time.Now(), 0
 	l.win(g)
 	return nil
 }
@@ -182,6 +182,9 @@ func (l *loop) refused(g *leg, e *wire.Error) {
 		}
 		return
 	}
+	if l.homeAway(fault) {
+		l.finishAll(fault)
+	}
 	here := fault.Code == skein.CodeTurnOpen || fault.Code == skein.CodeRateLimited
 	switch {
 	case len(l.legs()) > 1 && (g != l.main || !here):
@@ -199,6 +202,15 @@ func (l *loop) refused(g *leg, e *wire.Error) {
 	if l.busy() {
 		l.putOff(fault, here)
 	}
+}
+
+// homeAway counts the nodes' word that they do not reach the session's home, and reports when it has been enough.
+func (l *loop) homeAway(fault *skein.Error) bool {
+	if fault.Code != skein.CodeHomeUnreachable {
+		return false
+	}
+	l.away++
+	return l.busy() && l.away >= awayAnswers && time.Since(l.good) >= awayFor
 }
 
 // putOff plans the next try: at another node soon, or at the same one after the pause that it asked for.

@@ -34,6 +34,7 @@ type loop struct {
 	retryAt   time.Time // zero: nothing is put off
 	elsewhere bool      // the retry goes to another node if there is one
 	tries     int       // since the last progress
+	away      int       // answers since the last progress that the session's home cannot be reached
 	lastErr   error
 }
 

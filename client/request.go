@@ -123,7 +123,7 @@ func (l *loop) rest() {
 	if l.busy() {
 		return
 	}
-	l.tries, l.retryAt, l.elsewhere = 0, time.Time{}, false
+	l.tries, l.away, l.retryAt, l.elsewhere = 0, 0, time.Time{}, false
 	if i := slices.IndexFunc(l.trials, func(g *leg) bool { return g.opened }); l.main == nil && i >= 0 {
 		l.win(l.trials[i])
 	}

@@ -3,7 +3,7 @@ package node
 import (
 	"cmp"
 	"context"
-	"fmt"
+	"errors"
 	"net"
 	"slices"
 	"time"
@@ -22,28 +22,80 @@ const (
 	serviceOrder   = "order"
 )
 
-// dialAbroad opens a session's stream to a node of its home region: the nearest healthy one, then the others.
+// Dials to another region: the next node is asked when one has been silent for dialStep, at most maxDials in all.
+const (
+	dialStep = 300 * time.Millisecond
+	maxDials = 6
+)
+
+// dialAbroad opens a session's stream to a node of its home region, which must be given a deadline: the nearest
+// healthy one, then the others, each beginning while the ones before may still answer. Its mesh is told of a death
+// over there within seconds only, and a client should not wait for that.
 func (n *Node) dialAbroad(ctx context.Context, home skein.Region) (net.Conn, error) {
-	var last error
+	var alive []skein.NodeID
 	for _, m := range n.near(home) {
-		if m.Status != mesh.Alive {
-			continue
+		if m.Status == mesh.Alive && len(alive) < maxDials {
+			alive = append(alive, m.Node)
 		}
-		dctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-		conn, err := n.mesh.Dial(dctx, m.Node, serviceSession)
-		cancel()
-		if err == nil {
-			return conn, nil
+	}
+	conn, err := race(ctx, alive, func(ctx context.Context, node skein.NodeID) (net.Conn, error) {
+		return n.mesh.Dial(ctx, node, serviceSession)
+	})
+	if err != nil {
+		return nil, skein.Fault(skein.CodeHomeUnreachable, "region %s: %v", home, err)
+	}
+	return conn, nil
+}
+
+// race dials nodes dialStep apart, the next at once when one fails, and gives the first stream; what comes later is
+// closed. All that it starts has ended when it returns.
+func race(ctx context.Context, nodes []skein.NodeID, dial func(context.Context, skein.NodeID) (net.Conn, error)) (net.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type result struct {
+		conn net.Conn
+		err  error
+	}
+	results := make(chan result, len(nodes)) // each dial can leave its result
+	step := time.NewTimer(0)
+	defer step.Stop()
+	var won net.Conn
+	last := errors.New("no node is known to be alive")
+	for started, running := 0, 0; won == nil && started < len(nodes) || running > 0; {
+		select {
+		case <-step.C:
+			if won != nil || started == len(nodes) {
+				continue
+			}
+			node := nodes[started]
+			started++
+			running++
+			go func() {
+				conn, err := dial(ctx, node)
+				results <- result{conn, err}
+			}()
+			step.Reset(dialStep)
+		case r := <-results:
+			running--
+			switch {
+			case r.err != nil:
+				last = r.err
+				step.Reset(0)
+			case won == nil:
+				won = r.conn
+				cancel()
+			default:
+				r.conn.Close()
+			}
 		}
-		last = err
 		if ctx.Err() != nil {
-			break
+			started = len(nodes)
 		}
 	}
-	if last == nil {
-		last = fmt.Errorf("no node of %s is alive", home)
+	if won == nil {
+		return nil, last
 	}
-	return nil, skein.Fault(skein.CodeHomeUnreachable, "region %s: %v", home, last)
+	return won, nil
 }
 
 // near lists the members of a region, the best to talk to first: alive, not draining, near, idle.

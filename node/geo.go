@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/skein-mesh/skein"
@@ -67,9 +68,14 @@ const debounce = 50 * time.Millisecond
 
 // followDNS keeps the DNS answers at the membership.
 func (n *Node) followDNS(ctx context.Context) error {
-	for epoch := uint64(time.Now().Unix()); ; epoch++ {
+	var epoch uint64
+	var last []geo.Node
+	for {
 		changed := n.mesh.Changed()
-		n.dns.Update(geodns.Snapshot{Nodes: n.geoNodes(), Locator: n.locator, Epoch: epoch})
+		nodes := n.geoNodes()
+		epoch = serial(epoch, time.Now(), sameButLoad(last, nodes))
+		last = nodes
+		n.dns.Update(geodns.Snapshot{Nodes: nodes, Locator: n.locator, Epoch: epoch})
 		select {
 		case <-changed:
 		case <-ctx.Done():
@@ -81,6 +87,24 @@ func (n *Node) followDNS(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// serial gives the zone's serial number after one update: it stays while only loads have changed, and otherwise
+// rises to the second of the change. So it also rises from one node to the next, as far as their clocks agree,
+// which a count of each node's own changes does not: a node that started later would answer with a higher one.
+func serial(last uint64, now time.Time, same bool) uint64 {
+	if same && last > 0 {
+		return last
+	}
+	return max(last+1, uint64(max(now.Unix(), 1)))
+}
+
+// sameButLoad reports whether two memberships give the same answers but for the order of near equals.
+func sameButLoad(a, b []geo.Node) bool {
+	return slices.EqualFunc(a, b, func(a, b geo.Node) bool {
+		return a.Node == b.Node && a.Region == b.Region && a.Zone == b.Zone && a.Port == b.Port && a.Draining == b.Draining &&
+			a.Healthy == b.Healthy && a.Suspect == b.Suspect && slices.Equal(a.Addrs, b.Addrs)
+	})
 }
 
 func (n *Node) geoNodes() []geo.Node {
