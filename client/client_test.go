@@ -562,6 +562,24 @@ func TestTurnIDs(t *testing.T) {
 	})
 }
 
+// TestReopenedSessionTakesNewIDs: a turn whose session was closed at once may still be on its way, unknown to every node.
+func TestReopenedSessionTakesNewIDs(t *testing.T) {
+	onMesh(t, "ab", func(b *bed) {
+		first := b.send("one")
+		b.s.Close()
+		s, err := b.c.Open(b.Context(), "s1", Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.s = s
+		second := b.send("two")
+		b.read(second, "echo two")
+		if first.ID() == second.ID() {
+			b.Errorf("both turns are %s", first.ID())
+		}
+	})
+}
+
 func TestOpenRefused(t *testing.T) {
 	onMesh(t, "ab", func(b *bed) {
 		if _, err := b.c.Open(b.Context(), "eu~nobody", Options{Resume: true}); !errors.Is(err, skein.ErrUnknownSession) {
