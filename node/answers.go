@@ -52,7 +52,7 @@ func (n *Node) openAnswers() (*answers, error) {
 	now := stamp(a.path)
 	asst, err := readAssistant(a.path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("assistant: %w", err)
 	}
 	a.current.Store(&edition{asst: a.equip(asst), stamp: now})
 	return a, nil
@@ -84,7 +84,7 @@ func CheckAssistant(path string) error {
 func readAssistant(path string) (*assistant.Assistant, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("assistant: %w", err)
+		return nil, err
 	}
 	return assistant.Parse(path, data)
 }

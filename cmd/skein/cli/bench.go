@@ -85,6 +85,7 @@ func benchTurnsCommand() *cobra.Command {
 	b.mesh.register(cmd)
 	f := cmd.Flags()
 	f.StringVar(&b.region, "region", "", "connect to nodes of this region only (default all, in turn)")
+	completeRegion(cmd, &b.mesh)
 	f.IntVar(&b.sessions, "sessions", 64, "conversations that run side by side")
 	f.IntVar(&b.conns, "connections", 64, "QUIC connections that carry them")
 	f.IntVar(&b.seconds, "seconds", 10, "how long to measure")
@@ -137,9 +138,9 @@ func countVoters(ctx context.Context, m *meshfile.File, region skein.Region) (in
 	if err != nil {
 		return 0, err
 	}
-	list, err := allRegions(ctx, o)
-	if err != nil {
-		return 0, fmt.Errorf("count the voters: %w", err)
+	list, faults := allRegions(ctx, o)
+	if len(list) == 0 {
+		return 0, fmt.Errorf("count the voters: %w", errors.Join(faults...))
 	}
 	list = slices.DeleteFunc(list, func(r admin.Region) bool { return region != "" && r.Region != region })
 	if len(list) == 0 {

@@ -76,6 +76,7 @@ func chatCommand() *cobra.Command {
 	c.mesh.register(cmd)
 	f := cmd.Flags()
 	f.StringVar(&c.region, "region", "", "connect to a node of this region")
+	completeRegion(cmd, &c.mesh)
 	f.StringVar(&c.name, "session", "", "name or full id of the session (default a new one)")
 	f.StringVar(&c.assistant, "assistant", "", "assistant of a new session (default the mesh's)")
 	f.StringVarP(&c.text, "message", "m", "", "send one message, print the reply and end")

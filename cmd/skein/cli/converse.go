@@ -141,6 +141,10 @@ func (c *chat) say(ctx context.Context, text string, before *last) error {
 }
 
 func (c *chat) reportMove(m client.Move) {
+	if m.Took == 0 { // the old node had asked for it
+		c.note("moved %s → %s", short(m.From), short(m.To))
+		return
+	}
 	c.note("moved %s → %s in %d ms", short(m.From), short(m.To), m.Took.Milliseconds())
 }
 

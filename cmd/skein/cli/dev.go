@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -9,13 +8,13 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/skein-mesh/skein"
 	"github.com/skein-mesh/skein/cmd/skein/dev"
 	"github.com/skein-mesh/skein/cmd/skein/meshfile"
+	"github.com/skein-mesh/skein/node"
 )
 
 func devCommand() *cobra.Command {
@@ -64,15 +63,14 @@ func complete(cmd *cobra.Command, o *dev.Options, offset int) error {
 	if o.Watch && o.Assistant == "" {
 		return &usageError{fmt.Errorf("--watch needs --assistant FILE")}
 	}
+	given := o.Assistant // as faults name it
+	o.CheckAssistant = func() error { return node.CheckAssistant(given) }
 	for _, path := range []*string{&o.Assistant, &o.GeoFile} {
 		if *path == "" {
 			continue
 		}
 		abs, err := filepath.Abs(*path)
 		if err != nil {
-			return err
-		}
-		if _, err := os.Stat(abs); err != nil {
 			return err
 		}
 		*path = abs
@@ -132,37 +130,6 @@ func devKillCommand() *cobra.Command {
 		},
 	}
 	mesh.register(cmd)
-	return cmd
-}
-
-func devRestartCommand() *cobra.Command {
-	var mesh meshFlag
-	cmd := &cobra.Command{
-		Use: "restart NODE", Short: "Start a dead node of a dev mesh, or stop and start a living one", Args: usageArgs(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			const patience = 60 * time.Second
-			m, path, err := mesh.read()
-			if err != nil {
-				return err
-			}
-			node, err := m.Node(skein.NodeID(args[0]))
-			if err != nil {
-				return err
-			}
-			began := time.Now()
-			pid, err := dev.Restart(cmd.Context(), path, node.ID)
-			if err != nil {
-				return err
-			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), patience)
-			defer cancel()
-			if err := dev.WaitReady(ctx, node.Admin); err != nil {
-				return fmt.Errorf("%s runs (pid %d) but: %w", node.ID, pid, err)
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is ready (pid %d) after %.1f s\n", node.ID, pid, time.Since(began).Seconds())
-			return err
-		},
-	}
-	mesh.register(cmd)
+	completeNodes(cmd, &mesh)
 	return cmd
 }

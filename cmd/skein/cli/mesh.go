@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -98,10 +99,11 @@ func regionsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list, err := allRegions(cmd.Context(), o)
-			if err != nil {
-				return fmt.Errorf("regions: %w", err)
+			list, faults := allRegions(cmd.Context(), o)
+			if len(list) == 0 {
+				return fmt.Errorf("regions: %w", errors.Join(faults...))
 			}
+			warn(cmd, faults)
 			if l.asJSON {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(struct {
 					Regions []admin.Region `json:"regions"`
@@ -115,31 +117,54 @@ func regionsCommand() *cobra.Command {
 }
 
 // allRegions asks each region about itself, since only its own nodes know its leader; of a region that does not
-// answer it gives what another one knows.
-func allRegions(ctx context.Context, o *operator) ([]admin.Region, error) {
+// answer it gives what another one knows, and a fault.
+func allRegions(ctx context.Context, o *operator) ([]admin.Region, []error) {
 	type answer struct {
 		Regions []admin.Region `json:"regions"`
 	}
-	var list []admin.Region
-	var faults []error
-	for _, name := range o.regions() {
+	names := o.regions()
+	answers, faults := askRegions(names, func(name skein.Region) (answer, error) {
 		var a answer
-		if err := o.any(ctx, inRegion(name), "/v1/regions", &a); err != nil {
-			faults = append(faults, err)
-			if o.any(ctx, everyNode, "/v1/regions", &a) != nil {
-				continue
-			}
+		err := o.any(ctx, inRegion(name), "/v1/regions", &a)
+		return a, err
+	})
+	var list []admin.Region
+	for i, a := range answers {
+		if len(a.Regions) == 0 && o.any(ctx, everyNode, "/v1/regions", &a) != nil {
+			continue
 		}
 		for _, r := range a.Regions {
-			if r.Region == name {
+			if r.Region == names[i] {
 				list = append(list, r)
 			}
 		}
 	}
-	if len(list) == 0 {
-		return nil, errors.Join(faults...)
+	return list, faults
+}
+
+// askRegions asks all regions at once, so that a silent one costs its time only once. The answers are in the order of
+// names; that of a region which did not answer is the zero value, and a fault.
+func askRegions[T any](names []skein.Region, ask func(skein.Region) (T, error)) ([]T, []error) {
+	answers, errs := make([]T, len(names)), make([]error, len(names))
+	var wg sync.WaitGroup
+	for i, name := range names {
+		wg.Go(func() { answers[i], errs[i] = ask(name) })
 	}
-	return list, nil
+	wg.Wait()
+	var faults []error
+	for i, err := range errs {
+		if err != nil {
+			faults = append(faults, fmt.Errorf("region %s: %w", names[i], err))
+		}
+	}
+	return answers, faults
+}
+
+// warn tells what is missing in an answer that is useful all the same.
+func warn(cmd *cobra.Command, faults []error) {
+	for _, err := range faults {
+		fmt.Fprintf(cmd.ErrOrStderr(), "skein: warning: %s\n", oneLine(err))
+	}
 }
 
 func printRegions(w io.Writer, list []admin.Region) error {
@@ -175,18 +200,15 @@ func sessionsCommand() *cobra.Command {
 			if region != "" {
 				regions = []skein.Region{skein.Region(region)}
 			}
-			list := []admin.Session{}
-			for _, r := range regions {
-				var page admin.SessionPage
-				query := url.Values{"limit": {strconv.Itoa(limit)}}
-				if after != "" {
-					query.Set("after", after)
-				}
-				if err := o.any(cmd.Context(), inRegion(r), "/v1/sessions?"+query.Encode(), &page); err != nil {
-					return fmt.Errorf("sessions of %s: %w", r, err)
-				}
-				list = append(list, page.Sessions...)
+			query := url.Values{"limit": {strconv.Itoa(limit)}}
+			if after != "" {
+				query.Set("after", after)
 			}
+			list, faults := allSessions(cmd.Context(), o, regions, "/v1/sessions?"+query.Encode())
+			if len(faults) == len(regions) {
+				return fmt.Errorf("sessions: %w", errors.Join(faults...))
+			}
+			warn(cmd, faults)
 			if l.asJSON {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(admin.SessionPage{Sessions: list})
 			}
@@ -195,9 +217,24 @@ func sessionsCommand() *cobra.Command {
 	}
 	l.register(cmd)
 	cmd.Flags().StringVar(&region, "region", "", "only this region's")
+	completeRegion(cmd, &l.mesh)
 	cmd.Flags().StringVar(&after, "after", "", "only ids behind this one")
 	cmd.Flags().IntVar(&limit, "limit", 100, "at most this many of each region, 1 to 1000")
 	return cmd
+}
+
+// allSessions gives the page of each region that answers, one behind the other.
+func allSessions(ctx context.Context, o *operator, regions []skein.Region, path string) ([]admin.Session, []error) {
+	pages, faults := askRegions(regions, func(r skein.Region) (admin.SessionPage, error) {
+		var page admin.SessionPage
+		err := o.any(ctx, inRegion(r), path, &page)
+		return page, err
+	})
+	list := []admin.Session{}
+	for _, page := range pages {
+		list = append(list, page.Sessions...)
+	}
+	return list, faults
 }
 
 func printSessions(w io.Writer, list []admin.Session) error {
@@ -250,5 +287,6 @@ func drainCommand(on bool) *cobra.Command {
 		},
 	}
 	l.register(cmd)
+	completeNodes(cmd, &l.mesh)
 	return cmd
 }

@@ -15,8 +15,12 @@ import (
 	"github.com/skein-mesh/skein/cmd/skein/meshfile"
 )
 
-// askTimeout bounds one question to an admin endpoint; drain orders may be forwarded.
-const askTimeout = 10 * time.Second
+// askTimeout bounds one question to an admin endpoint; drain orders may be forwarded. Where another node can be asked
+// instead, a silent one is given up after anyTimeout.
+const (
+	askTimeout = 10 * time.Second
+	anyTimeout = 3 * time.Second
+)
 
 // maxAnswer bounds an answer of an admin endpoint, in bytes.
 const maxAnswer = 16 << 20
@@ -78,7 +82,9 @@ func (o *operator) any(ctx context.Context, want func(meshfile.Node) bool, path 
 		if !want(n) {
 			continue
 		}
-		err := o.ask(ctx, n, http.MethodGet, path, out)
+		patient, cancel := context.WithTimeout(ctx, anyTimeout)
+		err := o.ask(patient, n, http.MethodGet, path, out)
+		cancel()
 		if err == nil || ctx.Err() != nil {
 			return err
 		}

@@ -11,8 +11,6 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-
-	"github.com/skein-mesh/skein/cmd/skein/meshfile"
 )
 
 // Exit codes.
@@ -94,23 +92,6 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 		}
 		return nil
 	}
-}
-
-// meshFlag is --mesh, which most commands have.
-type meshFlag struct{ path string }
-
-func (f *meshFlag) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.path, "mesh", "", "mesh.json (default $"+meshfile.Env+", else the newest living dev mesh)")
-}
-
-// read finds and reads the mesh file.
-func (f *meshFlag) read() (*meshfile.File, string, error) {
-	path, err := meshfile.Locate(f.path)
-	if err != nil {
-		return nil, "", err
-	}
-	m, err := meshfile.Read(path)
-	return m, path, err
 }
 
 // secretLine reads a file of one line, such as a token.

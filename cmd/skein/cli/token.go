@@ -19,13 +19,14 @@ func tokenCommand() *cobra.Command {
 	var lifetime time.Duration
 	cmd := &cobra.Command{
 		Use: "token", Short: "Sign a bearer token for a client", Args: knownCommand,
-		Long: "Sign a bearer token (JWT, EdDSA) and print it. Without --key the token.key beside mesh.json signs, which a dev mesh has.",
+		Long: "Sign a bearer token (JWT, EdDSA) and print it. Without --key the token.key beside mesh.json signs, which a dev mesh has.\n" +
+			"Nodes take a token for 30 s past its end, since clocks differ; one with --lifetime 1s works for about half a minute.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if lifetime < time.Second {
 				return &usageError{fmt.Errorf("--lifetime %s: want at least 1s", lifetime)}
 			}
 			if key == "" || audience == "" {
-				m, path, err := mesh.read()
+				m, path, err := mesh.find()
 				if err != nil {
 					return fmt.Errorf("token: give --key and --audience, or a mesh: %w", err)
 				}

@@ -30,7 +30,7 @@ func watchCommand() *cobra.Command {
 				return &usageError{fmt.Errorf("--interval %s: want at least 200ms", interval)}
 			}
 			// Fail at once where nothing can ever be shown.
-			m, path, err := mesh.read()
+			m, path, err := mesh.running()
 			if err != nil {
 				return err
 			}
@@ -50,7 +50,8 @@ func watchCommand() *cobra.Command {
 func watch(ctx context.Context, w io.Writer, path string, interval time.Duration, once bool) error {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
-	screen := isTerminal(w) && !once
+	s := openScreen(w, once)
+	defer s.close()
 	for {
 		m, err := meshfile.Read(path)
 		if err != nil {
@@ -61,12 +62,9 @@ func watch(ctx context.Context, w io.Writer, path string, interval time.Duration
 			return err
 		}
 		var page bytes.Buffer
-		if screen {
-			page.WriteString("\x1b[H\x1b[2J") // home, clear (ECMA-48)
-		}
 		fmt.Fprintf(&page, "%s  %s\n\n", m.Service, time.Now().Format(time.TimeOnly))
 		printStatus(&page, m, o.statuses(ctx))
-		if _, err := w.Write(page.Bytes()); err != nil {
+		if err := s.show(page.String()); err != nil {
 			return err
 		}
 		if once {

@@ -44,8 +44,9 @@ func (p Ports) at(ip netip.Addr, shift int) endpoints {
 
 func (e endpoints) list() []socket {
 	return []socket{
-		{e.client, "QUIC and HTTPS", "--port", true}, {e.dns, "DNS", "--dns-port", true}, {e.admin, "admin", "--admin-port", false},
-		{e.gossip, "gossip", "--gossip-port", true}, {e.global, "global gossip", "--global-port", true},
+		{e.client, "QUIC and HTTPS", "--port", "client", true}, {e.dns, "DNS", "--dns-port", "dns", true},
+		{e.admin, "admin", "--admin-port", "admin", false}, {e.gossip, "gossip", "--gossip-port", "gossip", true},
+		{e.global, "global gossip", "--global-port", "global", true},
 	}
 }
 
@@ -53,7 +54,8 @@ type socket struct {
 	addr netip.AddrPort
 	use  string
 	flag string
-	udp  bool // as well as TCP
+	key  string // below ports in dev.json
+	udp  bool   // as well as TCP
 }
 
 // assign gives every node its addresses: 127.0.R.N with the same ports on each or, with one address only,
@@ -96,8 +98,9 @@ func onlyOneAddress() bool {
 	return false
 }
 
-// probe binds every socket of a node for an instant; the error is one line that says which port, and what to do.
-func probe(node skein.NodeID, e endpoints) error {
+// probe binds every socket of a node for an instant; the error is one line that says which port, and what to do: with
+// says how the user gives a socket another port.
+func probe(node skein.NodeID, e endpoints, with func(socket) string) error {
 	for _, s := range e.list() {
 		err := tryTCP(s.addr)
 		kind := "tcp"
@@ -110,10 +113,10 @@ func probe(node skein.NodeID, e endpoints) error {
 		where := s.addr.String() + "/" + kind
 		if errors.Is(err, syscall.EADDRINUSE) {
 			return fmt.Errorf("%s (%s of %s) is in use: stop what listens there (`ss -lntup 'sport = :%d'` shows it) or choose another port with %s",
-				where, s.use, node, s.addr.Port(), s.flag)
+				where, s.use, node, s.addr.Port(), with(s))
 		}
 		if errors.Is(err, syscall.EACCES) {
-			return fmt.Errorf("%s (%s of %s) needs privileges: choose a port above 1023 with %s", where, s.use, node, s.flag)
+			return fmt.Errorf("%s (%s of %s) needs privileges: choose a port above 1023 with %s", where, s.use, node, with(s))
 		}
 		return fmt.Errorf("%s (%s of %s) cannot be bound: %w", where, s.use, node, err)
 	}

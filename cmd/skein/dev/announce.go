@@ -13,8 +13,10 @@ import (
 	"github.com/skein-mesh/skein/cmd/skein/meshfile"
 )
 
-// questions to try, in the order of a conversation.
+// questions to try, in the order of a conversation with the shop; another assistant is greeted only.
 var (
+	englishGreetings = []string{"hello", "what can you do"}
+	chineseGreetings = []string{"你好", "你能做什么"}
 	englishQuestions = []string{"where is my order SO10021", "when will it arrive", "do you have Runner X in size 39", "when are you open"}
 	chineseQuestions = []string{"我的订单SO10021到哪了", "什么时候能到", "跑鞋有39码吗", "那款鞋还有42码吗", "你们几点开门"}
 )
@@ -54,10 +56,7 @@ func printTable(w io.Writer, f *meshfile.File) {
 // nextSteps prints commands that can be pasted as they are, and comments between them.
 func (s *supervisor) nextSteps(w io.Writer, f *meshfile.File) {
 	first := f.Nodes[0]
-	questions := englishQuestions
-	if chinese(s.opts.Getenv) {
-		questions = chineseQuestions
-	}
+	questions := s.questions()
 	host, port, _ := strings.Cut(first.HTTPS, ":")
 	body, _ := json.Marshal(map[string]string{"id": "curl:1", "text": questions[0]})
 	cmd := s.opts.Command
@@ -74,11 +73,24 @@ func (s *supervisor) nextSteps(w io.Writer, f *meshfile.File) {
 	fmt.Fprintf(w, "\n# The nodes nearest to a client in %s\ndig +short @%s -p %s %s +subnet=%s\n", first.Region, dnsHost(first), dnsPort(first), f.Service, s.exampleSubnet(first))
 	fmt.Fprintf(w, "\n# Kill a node and go on talking; it stays dead until it is restarted\n%s dev kill %s\n", cmd, first.ID)
 	fmt.Fprintf(w, "%s chat --session demo -m %s\n%s members\n%s dev restart %s\n", cmd, quote(questions[1]), cmd, cmd, first.ID)
-	fmt.Fprintf(w, "\n# Ask:\n")
+	fmt.Fprintf(w, "\n# Questions to try:\n")
 	for _, q := range questions {
 		fmt.Fprintf(w, "#   %s\n", q)
 	}
 	fmt.Fprintf(w, "\n# Logs: %s   Ctrl-C ends the mesh.\n", filepath.Join(s.home.path("nodes"), "*", "log"))
+}
+
+func (s *supervisor) questions() []string {
+	shop := s.opts.Assistant == ""
+	switch zh := chinese(s.opts.Getenv); {
+	case zh && shop:
+		return chineseQuestions
+	case zh:
+		return chineseGreetings
+	case shop:
+		return englishQuestions
+	}
+	return englishGreetings
 }
 
 func dnsHost(n meshfile.Node) string { host, _, _ := strings.Cut(n.DNS, ":"); return host }

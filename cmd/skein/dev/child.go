@@ -101,19 +101,20 @@ func openLog(path string) (*os.File, error) {
 	return f, nil
 }
 
-// lastLine gives the end of a node's log, for a message.
-func lastLine(path string) string {
+// lastLine gives the end of a node's log, for a message; whole says that there is nothing else in the log.
+func lastLine(path string) (line string, whole bool) {
 	const tail = 2048
 	f, err := os.Open(path)
 	if err != nil {
-		return ""
+		return "", true
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return ""
+		return "", true
 	}
 	buf := make([]byte, min(info.Size(), tail))
 	n, _ := f.ReadAt(buf, info.Size()-int64(len(buf)))
-	return lastOf(string(buf[:n]))
+	text := strings.TrimSpace(string(buf[:n]))
+	return lastOf(text), info.Size() <= tail && !strings.Contains(text, "\n")
 }

@@ -149,7 +149,11 @@ func control(ctx context.Context, mesh string, req request) (int, error) {
 	defer release()
 	c, err := new(net.Dialer).DialContext(ctx, "unix", path)
 	if err != nil {
-		return 0, fmt.Errorf("%s %s: no dev mesh runs in %s (its control socket does not answer)", req.Op, req.Node, dir)
+		hint := ""
+		if _, stopped := Stopped(mesh); stopped {
+			hint = ": start it with `skein dev --dir " + quote(dir) + "`"
+		}
+		return 0, fmt.Errorf("%s %s: no dev mesh runs in %s%s", req.Op, req.Node, dir, hint)
 	}
 	defer c.Close()
 	stop := context.AfterFunc(ctx, func() { c.Close() })

@@ -1,10 +1,8 @@
 package dev
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -17,13 +15,6 @@ type home struct {
 	dir  string // absolute
 	temp bool   // removed at the end
 	lock *meshfile.Lock
-}
-
-// plan is dev.json: what a directory was made for.
-type plan struct {
-	Regions    string `json:"regions"`
-	Ports      Ports  `json:"ports"`
-	OneAddress bool   `json:"one_address"`
 }
 
 // openHome makes or opens dir, or a temporary directory when dir is empty, and locks it.
@@ -61,6 +52,20 @@ func openHome(dir string) (*home, error) {
 	return h, nil
 }
 
+// Stopped reports whether the mesh whose mesh.json is at path is a dev mesh that nobody runs; dir is the directory of
+// a dev mesh, running or not, and empty for any other mesh.
+func Stopped(path string) (dir string, stopped bool) {
+	dir, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return "", false
+	}
+	if _, err := os.Stat(filepath.Join(dir, planFile)); err != nil {
+		return "", false
+	}
+	_, held := meshfile.Held(filepath.Join(dir, "lock"))
+	return dir, !held
+}
+
 // refuseForeign keeps keys out of directories that hold something else.
 func (h *home) refuseForeign() error {
 	entries, err := os.ReadDir(h.dir)
@@ -84,38 +89,6 @@ func (h *home) path(parts ...string) string {
 
 func (h *home) nodePath(id skein.NodeID, parts ...string) string {
 	return h.path(append([]string{"nodes", string(id)}, parts...)...)
-}
-
-// resume merges what the user asked for with what the directory was made for. Regions cannot change: their
-// groups and identities exist already.
-func (h *home) resume(asked plan) (plan, error) {
-	data, err := os.ReadFile(h.path("dev.json"))
-	if errors.Is(err, fs.ErrNotExist) {
-		if asked.Regions == "" {
-			asked.Regions = DefaultRegions
-		}
-		asked.Ports = asked.Ports.or(DefaultPorts)
-		return asked, nil
-	}
-	if err != nil {
-		return plan{}, fmt.Errorf("--dir: %w", err)
-	}
-	var saved plan
-	if err := json.Unmarshal(data, &saved); err != nil {
-		return plan{}, fmt.Errorf("%s: %w; choose another --dir", h.path("dev.json"), err)
-	}
-	if asked.Regions != "" && asked.Regions != saved.Regions {
-		return plan{}, fmt.Errorf("%s holds the mesh %q, not %q: leave --regions away to resume it, or choose another --dir", h.dir, saved.Regions, asked.Regions)
-	}
-	return plan{Regions: saved.Regions, Ports: asked.Ports.or(saved.Ports), OneAddress: asked.OneAddress || saved.OneAddress}, nil
-}
-
-func (h *home) save(p plan) error {
-	data, err := json.MarshalIndent(p, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode dev.json: %w", err)
-	}
-	return meshfile.Replace(h.path("dev.json"), append(data, '\n'), 0o600)
 }
 
 // close ends the lock, and removes a temporary directory; kept says whether the directory is still there.

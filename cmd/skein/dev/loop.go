@@ -48,6 +48,8 @@ func (s *supervisor) loop(ctx context.Context) error {
 			s.gone(e)
 		case req := <-s.requests:
 			s.handle(req)
+		case text := <-s.edits:
+			s.say("%s", text)
 		case r := <-s.ready:
 			s.nodes[r].ready = true
 			if !complete {
@@ -96,10 +98,15 @@ func (s *supervisor) progress() string {
 // startFault tells why a node ended while the mesh was starting.
 func (s *supervisor) startFault(e ended) error {
 	log := s.home.nodePath(e.node, "log")
-	if last := lastLine(log); last != "" {
+	last, whole := lastLine(log)
+	s.told = whole // the logs of the others, who waited for this one, explain nothing
+	switch {
+	case last == "":
+		return fmt.Errorf("%s ended at start (%s) and wrote no log", e.node, e.how)
+	case whole:
 		return fmt.Errorf("%s ended at start (%s): %s", e.node, e.how, last)
 	}
-	return fmt.Errorf("%s ended at start (%s); its log is %s", e.node, e.how, log)
+	return fmt.Errorf("%s ended at start (%s): %s; its log is %s", e.node, e.how, last, log)
 }
 
 // gone takes the end of a child in: mesh.json, who waits for it, the next start.
@@ -201,17 +208,18 @@ func (s *supervisor) meshFile() *meshfile.File {
 	return f
 }
 
-// stopAll ends every child: in order, and by force when that takes too long.
-func (s *supervisor) stopAll() {
+// stopAll ends every child: in order, and by force when that takes longer than patience.
+func (s *supervisor) stopAll(patience time.Duration) {
 	for _, c := range s.nodes {
 		if c.process == nil {
 			continue
 		}
 		c.again = false
 		p := c.process
-		if c.force == nil {
-			c.force = time.AfterFunc(stopTime, func() { p.Kill() })
+		if c.force != nil {
+			c.force.Stop()
 		}
+		c.force = time.AfterFunc(patience, func() { p.Kill() })
 		p.Signal(syscall.SIGTERM)
 	}
 	all := make(chan struct{})

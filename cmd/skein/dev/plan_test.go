@@ -141,6 +141,8 @@ func TestAssignManyOnOneAddress(t *testing.T) {
 	}
 }
 
+func byFlag(k socket) string { return k.flag }
+
 func TestProbe(t *testing.T) {
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -154,17 +156,17 @@ func TestProbe(t *testing.T) {
 	defer udp.Close()
 	any0 := netip.MustParseAddrPort("127.0.0.1:0")
 	free := endpoints{any0, any0, any0, any0, any0}
-	if err := probe("n", free); err != nil {
+	if err := probe("n", free, byFlag); err != nil {
 		t.Errorf("free ports: %v", err)
 	}
 	busy := free
 	busy.admin = tcp.Addr().(*net.TCPAddr).AddrPort()
-	if err := probe("eu-a-1", busy); err == nil || !strings.Contains(err.Error(), "--admin-port") || !strings.Contains(err.Error(), "eu-a-1") || strings.Contains(err.Error(), "\n") {
+	if err := probe("eu-a-1", busy, byFlag); err == nil || !strings.Contains(err.Error(), "--admin-port") || !strings.Contains(err.Error(), "eu-a-1") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("TCP port in use: got %v", err)
 	}
 	busy = free
 	busy.dns = udp.LocalAddr().(*net.UDPAddr).AddrPort()
-	if err := probe("eu-a-1", busy); err == nil || !strings.Contains(err.Error(), "/udp") || !strings.Contains(err.Error(), "--dns-port") {
+	if err := probe("eu-a-1", busy, byFlag); err == nil || !strings.Contains(err.Error(), "/udp") || !strings.Contains(err.Error(), "--dns-port") {
 		t.Errorf("UDP port in use: got %v", err)
 	}
 }

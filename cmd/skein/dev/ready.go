@@ -18,7 +18,7 @@ func (s *supervisor) watchReady(ctx context.Context) {
 	defer polls.Wait()
 	for _, n := range s.first {
 		polls.Go(func() {
-			if WaitReady(ctx, n.Admin) != nil {
+			if waitReady(ctx, n.Admin) != nil {
 				return
 			}
 			select {
@@ -29,8 +29,8 @@ func (s *supervisor) watchReady(ctx context.Context) {
 	}
 }
 
-// WaitReady asks the admin endpoint at addr until it says that its node is ready, or ctx has ended.
-func WaitReady(ctx context.Context, addr string) error {
+// waitReady asks the admin endpoint at addr until it says that its node is ready, or ctx has ended.
+func waitReady(ctx context.Context, addr string) error {
 	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()

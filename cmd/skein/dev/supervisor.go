@@ -19,6 +19,8 @@ import (
 const (
 	readyTime = 90 * time.Second // for all nodes to be ready, on a slow machine
 	stopTime  = 15 * time.Second // for a node to end in order, before it is killed
+	// orphanTime is stopTime when the `go run` around this process was killed: whoever did that wants it all to end.
+	orphanTime = time.Second
 )
 
 // Options are the flags of `skein dev`.
@@ -33,6 +35,9 @@ type Options struct {
 	Ports      Ports  // 0: what the directory holds, else DefaultPorts
 	OneAddress bool   // 127.0.0.1 only, with ports apart
 	NoTakeover bool   // see node.Config
+
+	// CheckAssistant reads Assistant anew and says what is wrong with it, a line for each fault. nil: not checked.
+	CheckAssistant func() error
 
 	Executable string // the binary that runs `agent`
 	Command    string // how the user calls it, for what is printed
@@ -57,9 +62,13 @@ type supervisor struct {
 	exits    chan ended
 	requests chan request
 	ready    chan skein.NodeID
+	edition  string      // stamp of the assistant at the start
+	edits    chan string // what became of an edit of the assistant
 	nodes    map[skein.NodeID]*child
 	first    []meshfile.Node // as they were started first
 	started  time.Time
+	resumed  bool // the directory held the mesh already
+	told     bool // the error that ends the mesh says all that the logs do
 }
 
 // child is one node as the loop sees it.
@@ -84,9 +93,8 @@ func Run(ctx context.Context, opts Options) (err error) {
 	defer cancel(nil)
 	var background sync.WaitGroup
 	defer background.Wait()
-	goRun := underGoRun(opts.Executable)
+	goRun, parent := underGoRun(opts.Executable), os.Getppid()
 	if goRun {
-		parent := os.Getppid()
 		background.Go(func() { watchParent(ctx, parent, cancel) })
 		defer cancel(nil) // before the wait
 	}
@@ -103,30 +111,32 @@ func Run(ctx context.Context, opts Options) (err error) {
 	err = s.startAll()
 	if err == nil {
 		background.Go(func() { s.watchReady(ctx) })
+		background.Go(func() { s.watchAssistant(ctx, s.edition) })
 		err = s.loop(ctx)
 	}
 	cancel(nil)
-	s.stopAll()
+	patience := stopTime
+	if goRun && os.Getppid() != parent {
+		patience = orphanTime
+	}
+	s.stopAll(patience)
 	return err
 }
 
-// prepare does all that can be refused before anything runs.
+// prepare does all that can be refused before anything runs; what can be refused without a directory comes first.
 func prepare(opts Options) (*supervisor, error) {
-	asked := plan{Ports: opts.Ports, OneAddress: opts.OneAddress || onlyOneAddress()}
-	if opts.Regions != "" {
-		t, err := parseRegions(opts.Regions)
-		if err != nil {
-			return nil, err
-		}
-		asked.Regions = t.String()
+	set, err := settle(opts)
+	if err != nil {
+		return nil, err
 	}
 	h, err := openHome(opts.Dir)
 	if err != nil {
 		return nil, err
 	}
 	s := &supervisor{opts: opts, home: h, started: time.Now(), nodes: map[skein.NodeID]*child{},
-		exits: make(chan ended), requests: make(chan request), ready: make(chan skein.NodeID)}
-	if err := s.furnish(asked); err != nil {
+		plan: set.topology, at: set.at, resumed: set.resumed, edition: set.edition,
+		exits: make(chan ended), requests: make(chan request), ready: make(chan skein.NodeID), edits: make(chan string)}
+	if err := s.furnish(set); err != nil {
 		_, closeErr := h.close()
 		return nil, errors.Join(err, closeErr)
 	}
@@ -134,36 +144,34 @@ func prepare(opts Options) (*supervisor, error) {
 }
 
 // furnish fills the directory: keys, configurations, the plan.
-func (s *supervisor) furnish(asked plan) error {
-	saved, err := s.home.resume(asked)
-	if err != nil {
-		return err
-	}
-	if s.plan, err = parseRegions(saved.Regions); err != nil {
-		return err
-	}
-	if s.at, err = assign(s.plan, saved.Ports, saved.OneAddress); err != nil {
-		return err
-	}
-	prefixes, err := s.plan.prefixes(s.opts.GeoFile)
-	if err != nil {
-		return err
-	}
+func (s *supervisor) furnish(set *settled) error {
 	for _, r := range s.plan {
 		for _, n := range r.nodes {
-			if err := probe(n.Node, s.at[n.Node]); err != nil {
+			if err := probe(n.Node, s.at[n.Node], s.portAdvice); err != nil {
 				return s.withNeighbour(err)
 			}
 		}
 	}
-	s.say("making keys and configurations in %s", s.home.dir)
-	if err := s.home.save(saved); err != nil {
-		return err
+	if s.resumed {
+		s.say("resuming the mesh in %s", s.home.dir)
+	} else {
+		s.say("making keys and configurations in %s", s.home.dir)
 	}
 	if err := s.home.keys(s.plan, s.at); err != nil {
 		return err
 	}
-	return s.configure(prefixes)
+	if err := s.configure(set.prefixes); err != nil {
+		return err
+	}
+	return set.plan.save(s.home.path(planFile))
+}
+
+// portAdvice says how to give a socket another port. A mesh that is resumed keeps its ports, whatever the flags.
+func (s *supervisor) portAdvice(k socket) string {
+	if s.resumed {
+		return fmt.Sprintf("%q in %s", k.key, s.home.path(planFile))
+	}
+	return k.flag
 }
 
 // withNeighbour names the dev mesh that probably holds the port.
@@ -171,7 +179,11 @@ func (s *supervisor) withNeighbour(err error) error {
 	living, _ := meshfile.Living(s.opts.StateDir)
 	for _, r := range living {
 		if pid, held := meshfile.Held(r.Lock); held {
-			return fmt.Errorf("%w; a dev mesh runs in %s with pid %d: end it, or start this one with --port-offset 1000", err, filepath.Dir(r.Mesh), pid)
+			other := fmt.Errorf("%w; a dev mesh runs in %s with pid %d: end it", err, filepath.Dir(r.Mesh), pid)
+			if s.resumed {
+				return other
+			}
+			return fmt.Errorf("%w, or start this one with --port-offset 1000", other)
 		}
 	}
 	return err
@@ -199,8 +211,8 @@ func (s *supervisor) open(goRun bool) error {
 	return err
 }
 
-// leave undoes open and prepare, when all children have ended. After a failure the logs of a temporary directory
-// are kept, since the message may name them.
+// leave undoes open and prepare, when all children have ended. After a failure a temporary directory is kept where
+// its logs say more than the error does.
 func (s *supervisor) leave(failed bool) error {
 	var errs []error
 	if s.control != nil {
@@ -214,18 +226,47 @@ func (s *supervisor) leave(failed bool) error {
 		s.held.Close()
 	}
 	errs = append(errs, s.record().Remove(s.opts.StateDir))
-	if failed && len(s.nodes) > 0 {
+	temp := s.home.temp
+	if failed && !s.told && s.hasLogs() {
 		s.home.temp = false
 	}
 	kept, err := s.home.close()
 	errs = append(errs, err)
 	switch {
+	case kept && temp:
+		s.say("stopped; the logs are kept: %s", s.home.nodePath("*", "log"))
 	case kept:
-		s.say("stopped; keys, data and logs are kept in %s: `%s dev --dir %s` resumes", s.home.dir, s.opts.Command, quote(s.home.dir))
+		s.say("stopped; keys, data and logs are kept in %s; this resumes it:\n  %s", s.home.dir, s.again())
+	case err == nil && failed:
+		s.say("stopped; nothing was kept")
 	case err == nil:
 		s.say("stopped; nothing was kept (`--dir DIR` keeps keys, data and logs)")
 	}
 	return errors.Join(errs...)
+}
+
+// hasLogs reports whether any node has written something.
+func (s *supervisor) hasLogs() bool {
+	for id := range s.nodes {
+		if info, err := os.Stat(s.home.nodePath(id, "log")); err == nil && info.Size() > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// again gives the command that resumes the mesh; regions and ports are in the directory.
+func (s *supervisor) again() string {
+	cmd := s.opts.Command + " dev --dir " + quote(s.home.dir)
+	for _, f := range []struct{ flag, value string }{{"--assistant", s.opts.Assistant}, {"--model", s.opts.Model}, {"--geo", s.opts.GeoFile}} {
+		if f.value != "" {
+			cmd += " " + f.flag + " " + quote(f.value)
+		}
+	}
+	if s.opts.Watch {
+		cmd += " --watch"
+	}
+	return cmd
 }
 
 func (s *supervisor) record() meshfile.Record {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -36,7 +37,10 @@ func standIn(file string) int {
 		return 3
 	}
 	cfg, err := config.Load(file, nil, nil)
-	if err != nil || cfg.Node == "eu-faulty-1" {
+	if err == nil && cfg.Node == "eu-talkative-1" {
+		os.Stderr.WriteString("this is how it came about\n")
+	}
+	if err != nil || cfg.Node == "eu-faulty-1" || cfg.Node == "eu-talkative-1" {
 		os.Stderr.WriteString("skein: the disk is on fire\n")
 		return 1
 	}
@@ -135,6 +139,35 @@ func TestLifeOfAMesh(t *testing.T) {
 	if living, err := meshfile.Living(o.StateDir); err != nil || len(living) != 0 {
 		t.Errorf("still recorded: %+v, %v", living, err)
 	}
+	resumes(t, ctx, o)
+}
+
+// resumes starts the mesh of o again by its directory alone: it has the ports that it had.
+func resumes(t *testing.T, ctx context.Context, o Options) {
+	t.Helper()
+	ports := o.Ports
+	var said bytes.Buffer
+	ready, readyOut := io.Pipe()
+	o.Regions, o.Ports, o.Stderr, o.Stdout = "", Ports{}, &said, readyOut
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- Run(ctx, o); readyOut.Close() }()
+	var line struct{ Nodes []meshfile.Node }
+	if err := json.NewDecoder(ready).Decode(&line); err != nil {
+		t.Fatalf("not ready again: %v, %v", err, <-ended)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if want := ":" + strconv.Itoa(ports.Admin); len(line.Nodes) != 2 || !strings.HasSuffix(line.Nodes[0].Admin, want) {
+		t.Errorf("resumed: got %+v, want the admin port %s", line.Nodes, want)
+	}
+	if text := said.String(); !strings.Contains(text, "resuming the mesh in "+o.Dir) || strings.Contains(text, "making keys") ||
+		!strings.Contains(text, "\n  skein dev --dir "+o.Dir+"\n") {
+		t.Errorf("said:\n%s", text)
+	}
 }
 
 func killAndRestart(t *testing.T, ctx context.Context, mesh string) {
@@ -157,7 +190,7 @@ func killAndRestart(t *testing.T, ctx context.Context, mesh string) {
 		if pid, err = Restart(ctx, mesh, meshNode(t, mesh, node).ID); err != nil || pid == before[node] {
 			t.Fatalf("restart %s: got %d, %v", node, pid, err)
 		}
-		if err := WaitReady(ctx, meshNode(t, mesh, node).Admin); err != nil {
+		if err := waitReady(ctx, meshNode(t, mesh, node).Admin); err != nil {
 			t.Fatal(err)
 		}
 		if got := pids(t, mesh)[node]; got != pid {
@@ -192,6 +225,33 @@ func TestFaultAtStart(t *testing.T) {
 	}
 	if got := pids(t, filepath.Join(o.Dir, "mesh.json")); got["eu-a-1"] != 0 {
 		t.Errorf("left: %v", got)
+	}
+}
+
+// A temporary directory stays after a failure only where its logs say more than the error did.
+func TestTemporaryDirectoryAfterAFault(t *testing.T) {
+	for _, tt := range []struct {
+		regions string
+		kept    int
+	}{{"eu=faulty", 0}, {"eu=talkative", 1}} {
+		t.Run(tt.regions, func(t *testing.T) {
+			tmp := t.TempDir()
+			t.Setenv("TMPDIR", tmp)
+			o := testOptions(t, tt.regions)
+			o.Dir = ""
+			var said bytes.Buffer
+			o.Stderr = &said
+			if err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "the disk is on fire") {
+				t.Errorf("got %v", err)
+			}
+			left, err := os.ReadDir(tmp)
+			if err != nil || len(left) != tt.kept {
+				t.Errorf("left: got %v, %v, want %d", left, err, tt.kept)
+			}
+			if got := strings.Contains(said.String(), "the logs are kept: "+tmp); got != (tt.kept > 0) {
+				t.Errorf("said:\n%s", said.String())
+			}
+		})
 	}
 }
 
