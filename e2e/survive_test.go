@@ -3,6 +3,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -35,16 +36,9 @@ func conversations() []*talk {
 // survive lets the twenty talk, kills the node that serves them and then the leader, each in mid-answer, and gives
 // every fault that it finds.
 func survive(t *testing.T, d *dev) []error {
-	leader := d.leader("eu")
-	serving := other(d, leader)
-	talks := conversations()
-	gone := []*talk{}
-	for i := range 3 {
-		gone = append(gone, &talk{name: fmt.Sprintf("gone%d", i), ask: func(int) (string, string) {
-			return fmt.Sprintf("tell me the lost story %d", i), ""
-		}})
-	}
-	for _, k := range append(append([]*talk{}, talks...), gone...) {
+	serving := other(d, d.leader("eu"))
+	talks, gone := conversations(), leavers()
+	for _, k := range slices.Concat(talks, gone) {
 		if err := k.open(d, serving); err != nil {
 			return []error{err}
 		}
@@ -64,9 +58,33 @@ func survive(t *testing.T, d *dev) []error {
 		left[k] = id
 	}
 	began := time.Now()
+	kills(t, d, serving)
+	close(stop)
+	running.Wait()
+	var faults []error
+	for _, k := range talks {
+		faults = append(faults, k.check(d)...)
+	}
+	summary(t, talks, time.Since(began))
+	return append(faults, completeAlone(d, left)...)
+}
+
+// leavers are conversations whose client goes away in mid-answer.
+func leavers() []*talk {
+	var out []*talk
+	for i := range 3 {
+		out = append(out, &talk{name: fmt.Sprintf("gone%d", i), ask: func(int) (string, string) {
+			return fmt.Sprintf("tell me the lost story %d", i), ""
+		}})
+	}
+	return out
+}
+
+// kills ends the serving node, brings it back, and then ends the leader; answers are under way each time.
+func kills(t *testing.T, d *dev, serving skein.NodeID) {
 	t.Logf("kill %s, which serves", serving)
 	d.must("dev", "kill", string(serving))
-	wait(3 * time.Second) // in mid-answer again, elsewhere
+	wait(3 * time.Second)
 	t.Logf("restart it")
 	d.must("dev", "restart", string(serving))
 	d.eventually("ready "+string(serving), 10*time.Second, func() bool {
@@ -74,13 +92,13 @@ func survive(t *testing.T, d *dev) []error {
 		return d.admin(serving, "/debug/status", &st) == nil && st.Ready == "ok" && st.Group.Quorum
 	})
 	wait(1500 * time.Millisecond)
-	leader = d.leader("eu")
+	leader := d.leader("eu")
 	t.Logf("kill %s, which leads", leader)
 	d.must("dev", "kill", string(leader))
 	wait(4500 * time.Millisecond)
-	close(stop)
-	running.Wait()
-	var faults []error
+}
+
+func summary(t *testing.T, talks []*talk, took time.Duration) {
 	turns, gap, moved := 0, time.Duration(0), time.Duration(0)
 	for _, k := range talks {
 		turns += len(k.turns)
@@ -90,11 +108,9 @@ func survive(t *testing.T, d *dev) []error {
 		for _, m := range k.moves {
 			moved = max(moved, m.Took)
 		}
-		faults = append(faults, k.check(d)...)
 	}
-	t.Logf("%d turns in %v; the longest silence %v, the longest move %v", turns, time.Since(began).Round(time.Millisecond),
+	t.Logf("%d turns in %v; the longest silence %v, the longest move %v", turns, took.Round(time.Millisecond),
 		gap.Round(time.Millisecond), moved.Round(time.Millisecond))
-	return append(faults, completeAlone(d, left)...)
 }
 
 // completeAlone waits for the turns whose clients went away.
