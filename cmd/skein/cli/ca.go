@@ -27,8 +27,9 @@ func caCommand() *cobra.Command {
 func caInitCommand() *cobra.Command {
 	var dir, name string
 	cmd := &cobra.Command{
-		Use: "init", Short: "Make a CA and the secret that all nodes share", Args: usageArgs(cobra.NoArgs),
-		Long: "Make ca.pem, ca.key and secret in a directory. Keep ca.key away from the nodes; every node needs ca.pem and secret.",
+		Use: "init", Short: "Make a CA, the secret that all nodes share, and the token of operators", Args: usageArgs(cobra.NoArgs),
+		Long: "Make ca.pem, ca.key, secret and admin.token in a directory. Keep ca.key away from the nodes; every node needs\n" +
+			"ca.pem, secret and, for skein members and the like, admin.token.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := os.MkdirAll(dir, 0o700); err != nil {
 				return fmt.Errorf("ca init: %w", err)
@@ -38,18 +39,24 @@ func caInitCommand() *cobra.Command {
 				return fmt.Errorf("ca init: %w", err)
 			}
 			cert, key := ca.PEM()
-			var random [32]byte
-			rand.Read(random[:])
 			return writeNew(cmd, []output{
 				{filepath.Join(dir, "ca.key"), key, 0o600},
 				{filepath.Join(dir, "ca.pem"), cert, 0o644},
-				{filepath.Join(dir, "secret"), []byte(hex.EncodeToString(random[:]) + "\n"), 0o600},
+				{filepath.Join(dir, "secret"), randomLine(), 0o600},
+				{filepath.Join(dir, "admin.token"), randomLine(), 0o600},
 			})
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", ".", "directory of the CA")
 	cmd.Flags().StringVar(&name, "name", "skein mesh", "name of the CA in its certificate")
 	return cmd
+}
+
+// randomLine gives 256 random bits in hexadecimal.
+func randomLine() []byte {
+	var b [32]byte
+	rand.Read(b[:])
+	return []byte(hex.EncodeToString(b[:]) + "\n")
 }
 
 func caNodeCommand() *cobra.Command {

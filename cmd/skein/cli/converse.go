@@ -37,6 +37,9 @@ func (c *chat) converse(ctx context.Context, in io.Reader) error {
 	c.note("session %s, connected to %s; /help lists the commands", c.sess.ID(), place(c.sess.Node()))
 	lines, fault := readLines(ctx, in)
 	var before last
+	if prompt {
+		defer c.note("`skein chat --session %s` goes on with this session", c.sess.ID())
+	}
 	c.prompt(prompt)
 	for {
 		select {
@@ -51,6 +54,9 @@ func (c *chat) converse(ctx context.Context, in io.Reader) error {
 			c.prompt(prompt)
 		case line, ok := <-lines:
 			if !ok {
+				if prompt {
+					fmt.Fprintln(c.out) // behind the prompt
+				}
 				return <-fault
 			}
 			line = strings.TrimSpace(line)

@@ -42,7 +42,8 @@ func devRestartCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			verdict, err := awaitRestart(cmd.Context(), o, node, func() bool { return runs(path, node.ID, pid) })
+			r := restart{operator: o, node: node, alive: func() bool { return runs(path, node.ID, pid) }, grace: restartGrace}
+			verdict, err := r.await(cmd.Context())
 			if err != nil {
 				return fmt.Errorf("%s was started (pid %d): %w", node.ID, pid, err)
 			}
@@ -69,27 +70,35 @@ func runs(path string, node skein.NodeID, pid int) bool {
 	return err != nil || n.PID == pid
 }
 
-// awaitRestart waits until the node is ready, or answers and cannot become so; verdict says why then.
-func awaitRestart(ctx context.Context, o *operator, node meshfile.Node, alive func() bool) (verdict string, err error) {
+// restart is a node that was started.
+type restart struct {
+	operator *operator
+	node     meshfile.Node
+	alive    func() bool
+	grace    time.Duration // for a node that answers to become ready
+}
+
+// await waits until the node is ready, or answers and cannot become so; verdict says why then.
+func (r restart) await(ctx context.Context) (verdict string, err error) {
 	limit, cancel := context.WithTimeout(ctx, restartLimit)
 	defer cancel()
 	var answered time.Time
 	for {
 		var st admin.Status
-		err := o.ask(limit, node, http.MethodGet, "/debug/status", &st)
+		err := r.operator.ask(limit, r.node, http.MethodGet, "/debug/status", &st)
 		switch {
 		case err == nil && st.Ready == "ok":
 			return "", nil
 		case err == nil && answered.IsZero():
 			answered = time.Now()
-		case err == nil && time.Since(answered) < restartGrace:
+		case err == nil && time.Since(answered) < r.grace:
 		case err == nil && !st.Group.Quorum:
 			return "its region has no quorum yet", nil
 		case err == nil:
 			return "it is not ready yet: " + st.Ready, nil
 		case ctx.Err() != nil:
 			return "", errors.New("interrupted")
-		case !alive():
+		case !r.alive():
 			return "", errors.New("but it has ended; its log says why")
 		case limit.Err() != nil:
 			return "", fmt.Errorf("but it does not answer: %w", err)

@@ -46,6 +46,9 @@ func standIn(file string) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
+	if cfg.Node == "eu-stubborn-1" {
+		ctx = context.Background()
+	}
 	go WatchLifeline(ctx, lifeline, func() { os.Exit(1) })
 	srv := &http.Server{Addr: cfg.Listen.Admin.String(), Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
 	context.AfterFunc(ctx, func() { srv.Close() })
@@ -252,6 +255,31 @@ func TestTemporaryDirectoryAfterAFault(t *testing.T) {
 				t.Errorf("said:\n%s", said.String())
 			}
 		})
+	}
+}
+
+// A node that ignores the order to stop is killed when patience ends.
+func TestStopAllLosesPatience(t *testing.T) {
+	s, err := prepare(testOptions(t, "eu=stubborn"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.open(false); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.startAll(); err != nil {
+		t.Fatal(err)
+	}
+	if err := waitReady(t.Context(), s.first[0].Admin); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	s.stopAll(100 * time.Millisecond)
+	if took := time.Since(began); took > stopTime/2 {
+		t.Errorf("took %s", took)
+	}
+	if err := s.leave(false); err != nil {
+		t.Error(err)
 	}
 }
 
