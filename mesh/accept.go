@@ -72,6 +72,7 @@ func (s *Socket) admitNode(ctx context.Context, conn *quic.Conn) {
 	select {
 	case <-conn.HandshakeComplete():
 	case <-conn.Context().Done():
+		s.badQUIC.Inc()
 		return
 	case <-ctx.Done():
 		return
@@ -166,6 +167,11 @@ func (s *Socket) handshake(ctx context.Context, conn *tls.Conn) {
 	defer cancel()
 	if err := conn.HandshakeContext(ctx); err != nil {
 		s.log.Debug("TLS handshake", "peer", conn.RemoteAddr(), "err", err)
+		if conn.ConnectionState().NegotiatedProtocol == wire.ALPNTether {
+			s.badTether.Inc()
+		} else {
+			s.badHTTPS.Inc()
+		}
 		conn.Close()
 		return
 	}

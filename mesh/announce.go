@@ -25,6 +25,7 @@ func (m *Mesh) heardDigest(d digest) {
 	if !news {
 		return
 	}
+	m.askNew()
 	if p := m.region.Load(); p != nil {
 		for _, msg := range d.split() {
 			p.send(msg)

@@ -153,6 +153,7 @@ func (c *coordinates) ping(ctx context.Context, peer skein.NodeID) error {
 	rtt := time.Since(started)
 	other, err := decodeCoordinate(buf[:])
 	if err != nil {
+		c.mesh.counts.badPing.Inc()
 		return err
 	}
 	if rtt <= 0 || rtt > maxPingRTT {
@@ -175,9 +176,12 @@ func (c *coordinates) pong(_ context.Context, peer skein.NodeID, conn net.Conn) 
 	if _, err := conn.Write(encodeCoordinate(c.client.GetCoordinate())); err != nil {
 		return
 	}
-	if other, err := decodeCoordinate(buf[:]); err == nil {
-		c.remember(peer, other)
+	other, err := decodeCoordinate(buf[:])
+	if err != nil {
+		c.mesh.counts.badPing.Inc()
+		return
 	}
+	c.remember(peer, other)
 }
 
 func (c *coordinates) remember(id skein.NodeID, at *coordinate.Coordinate) {

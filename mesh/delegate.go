@@ -17,8 +17,10 @@ func (p *pool) NodeMeta(int) []byte { return *p.mesh.meta.Load() }
 // NotifyMsg takes a message of another node.
 func (p *pool) NotifyMsg(msg []byte) {
 	d, n, err := decodeGossip(msg)
+	p.mesh.counts.messages.Inc()
 	switch {
 	case err != nil:
+		p.mesh.counts.badMessage.Inc()
 		p.mesh.log.Debug("gossip message", "pool", p.name(), "err", err)
 	case d != nil:
 		p.mesh.heardDigest(*d)
@@ -39,6 +41,7 @@ func (p *pool) LocalState(bool) []byte { return encodeState(p.mesh.state(p.globa
 func (p *pool) MergeRemoteState(buf []byte, _ bool) {
 	list, err := decodeState(buf)
 	if err != nil {
+		p.mesh.counts.badState.Inc()
 		p.mesh.log.Debug("gossip state", "pool", p.name(), "err", err)
 	}
 	for _, d := range list {
@@ -50,9 +53,11 @@ func (p *pool) MergeRemoteState(buf []byte, _ bool) {
 func (p *pool) NotifyAlive(n *memberlist.Node) error {
 	m, err := decodeMeta(n.Name, n.Meta)
 	if err != nil {
+		p.mesh.counts.badMeta.Inc()
 		return err
 	}
 	if self := p.mesh.config.Self; !p.global && m.Region != self.Region {
+		p.mesh.counts.badMeta.Inc()
 		return skein.Fault(skein.CodeRefused, "node %s of region %s in the pool of %s", m.Node, m.Region, self.Region)
 	}
 	return nil
@@ -114,6 +119,7 @@ func (p *pool) describe(n *memberlist.Node, revived bool) {
 		}
 		v.gossiped(m, revived, now)
 	})
+	p.mesh.askNew()
 }
 
 // locate notes where gossip to a member goes.

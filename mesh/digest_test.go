@@ -152,6 +152,7 @@ func FuzzMerge(f *testing.F) {
 	f.Fuzz(func(t *testing.T, script []byte) {
 		now := time.Unix(1000, 0)
 		v := newView(testMember("a", "eu", 1), now)
+		trust(v, "u1", "u3")
 		origins := []string{"u1", "u2", "u3", "b", "x"}
 		highest := map[skein.NodeID]skein.Incarnation{}
 		left := map[skein.Runner]bool{}
@@ -163,6 +164,9 @@ func FuzzMerge(f *testing.F) {
 			switch script[0] % 7 {
 			case 5:
 				v.gossiped(testMember("b", "eu", m.Incarnation), script[3]&1 == 0, now)
+				if script[3]&2 == 0 {
+					v.reached(skein.Runner{Node: "b", Incarnation: m.Incarnation}, now)
+				}
 			case 6:
 				v.witnessed(m, stamp{1, uint64(script[3])}, now)
 			default:

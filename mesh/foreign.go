@@ -122,6 +122,8 @@ func (v *view) recount(region skein.Region, now time.Time) {
 func (v *view) speaks(origin skein.NodeID) bool {
 	rec := v.records[origin]
 	switch {
+	case !v.proven(origin):
+		return false
 	case rec == nil || origin == v.self.Node:
 		return true
 	case rec.member.Region == v.self.Region:
@@ -129,14 +131,18 @@ func (v *view) speaks(origin skein.NodeID) bool {
 	case len(rec.said) == 0:
 		return true
 	}
-	status, _ := v.tally(rec, func(skein.NodeID) bool { return true })
+	status, _, _ := v.tally(rec, v.proven)
 	return status < Dead
 }
 
-// settle publishes what the tally says, unless it is about an earlier run than the one on record.
+// settle publishes what the tally says, unless it is about an earlier run than the one on record, or about a new one
+// for which nobody of its region speaks.
 func (v *view) settle(rec *record, living func(skein.NodeID) bool, now time.Time) {
-	status, m := v.tally(rec, living)
+	status, m, vouched := v.tally(rec, living)
 	old := rec.member
+	if !vouched && (old.Status == 0 || m.Incarnation > old.Incarnation) {
+		return
+	}
 	if m.Incarnation < old.Incarnation || m.Incarnation == old.Incarnation && old.Status == Left {
 		return
 	}
@@ -153,18 +159,20 @@ func (v *view) settle(rec *record, living func(skein.NodeID) bool, now time.Time
 // tally counts the words about the highest incarnation: of the member's own region by majority, of this region's
 // witnesses by majority, a tie going to the worse; of both the worse holds. A third region's words do not count.
 // A member for which no living origin speaks is suspect. It is described by itself, else by the first living
-// origin of its region, else by whoever there is.
-func (v *view) tally(rec *record, living func(skein.NodeID) bool) (Status, Member) {
+// origin of its region, else by whoever there is. vouched says that its own region has spoken. Words of nodes that
+// have not proved who they are do not count at all.
+func (v *view) tally(rec *record, living func(skein.NodeID) bool) (status Status, described Member, vouched bool) {
 	var top skein.Incarnation
-	for _, st := range rec.said {
-		top = max(top, st.member.Incarnation)
+	for origin, st := range rec.said {
+		if v.proven(origin) {
+			top = max(top, st.member.Incarnation)
+		}
 	}
 	var home, witness votes
-	var described Member
 	bestRank := 3
 	for _, origin := range slices.Sorted(maps.Keys(rec.said)) {
 		st := rec.said[origin]
-		if st.member.Incarnation != top {
+		if st.member.Incarnation != top || !v.proven(origin) {
 			continue
 		}
 		o := v.records[origin]
@@ -187,11 +195,11 @@ func (v *view) tally(rec *record, living func(skein.NodeID) bool) (Status, Membe
 			bestRank, described = rank, st.member
 		}
 	}
-	status := max(home.result(), witness.result())
+	status = max(home.result(), witness.result())
 	if status == 0 {
 		status = Suspect
 	}
-	return status, described
+	return status, described, home.total > 0
 }
 
 // votes counts words by status.
@@ -250,6 +258,7 @@ func (v *view) ownWords() []Member {
 	var out []Member
 	for _, rec := range v.records {
 		switch {
+		case rec.member.Status == 0 && rec.member.Region == v.self.Region: // only a claim
 		case rec.member.Region == v.self.Region:
 			out = append(out, rec.member)
 		default:

@@ -135,6 +135,9 @@ func (s *links) connect(ctx context.Context, member Member) (*link, error) {
 	for _, addr := range member.QUIC {
 		conn, err := s.mesh.config.Socket.dial(ctx, addr, conf)
 		if err != nil {
+			if t, ok := errors.AsType[*quic.TransportError](err); ok && t.ErrorCode.IsCryptoError() {
+				s.mesh.counts.foreignDial.Inc()
+			}
 			faults = append(faults, fmt.Errorf("dial %s at %s: %w", member.Node, addr, err))
 			continue
 		}
@@ -203,6 +206,9 @@ func (s *links) accept(ctx context.Context) {
 			if err != nil {
 				if l != nil {
 					s.drop(l)
+				}
+				if ctx.Err() == nil {
+					s.mesh.counts.badGreeting.Inc()
 				}
 				s.mesh.log.Debug("greeting of a node", "peer", conn.RemoteAddr(), "err", err)
 				conn.CloseWithError(codeRefused, "greeting")

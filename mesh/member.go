@@ -128,6 +128,12 @@ func memberOf(node string, meta *wire.NodeMeta) (Member, error) {
 	return m, err
 }
 
+// samePlace reports whether two descriptions of one run lead to the same place; that never changes in a run.
+func samePlace(a, b Member) bool {
+	b.Draining, b.Voter = a.Draining, a.Voter
+	return sameMeta(a, b)
+}
+
 // sameMeta reports whether two members say the same about themselves; status, load and time are left out.
 func sameMeta(a, b Member) bool {
 	return a.Region == b.Region && a.Zone == b.Zone && a.Incarnation == b.Incarnation && a.DNS == b.DNS && a.Admin == b.Admin &&

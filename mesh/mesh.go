@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/memberlist"
 
 	"github.com/skein-mesh/skein"
+	"github.com/skein-mesh/skein/telemetry"
 )
 
 // Config is what New needs.
@@ -32,7 +33,8 @@ type Config struct {
 	RegionTransport memberlist.Transport // nil: memberlist's own on GossipAddr
 	GlobalTransport memberlist.Transport // nil: memberlist's own on GlobalAddr; Run closes both
 
-	Log *slog.Logger // nil: discard
+	Log    *slog.Logger        // nil: discard
+	Meters *telemetry.Registry // nil: nothing is counted
 }
 
 // Mesh is this node's part in the mesh.
@@ -51,13 +53,15 @@ type Mesh struct {
 	tasks    tasks
 	remeta   chan struct{} // metadata has changed
 	retether chan struct{} // the leader has changed
+	proofs   chan struct{} // one for each certificate that is asked for
+	counts   *counts
 
 	mu       sync.Mutex // guards the fields below
 	view     *view
 	version  uint64 // of this node's digests
 	refuted  time.Time
 	heard    map[notice]time.Time // notices of late, so that each is passed on once
-	checking map[skein.NodeID]bool
+	checking map[skein.Runner]bool
 	tethers  map[net.Conn]bool // both ways
 }
 
@@ -87,8 +91,9 @@ func New(c Config) (*Mesh, error) {
 	m := &Mesh{
 		config: c, log: logger(c.Log).With("node", string(c.Self.Node)),
 		handlers: map[string]handler{}, remeta: make(chan struct{}, 1), retether: make(chan struct{}, 1),
+		proofs: make(chan struct{}, maxProofs), counts: newCounts(c.Meters),
 		view: newView(c.Self, time.Now()), heard: map[notice]time.Time{},
-		checking: map[skein.NodeID]bool{}, tethers: map[net.Conn]bool{},
+		checking: map[skein.Runner]bool{}, tethers: map[net.Conn]bool{},
 	}
 	m.links = newLinks(m)
 	coords, err := newCoordinates(m)
@@ -96,6 +101,7 @@ func New(c Config) (*Mesh, error) {
 		return nil, err
 	}
 	m.coords = coords
+	m.gauges(c.Meters)
 	m.storeMeta(c.Self)
 	m.snapshot.Store(&snapshot{changed: make(chan struct{})})
 	m.update(func(*view, time.Time) {})

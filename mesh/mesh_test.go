@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/memberlist"
 
 	"github.com/skein-mesh/skein"
+	"github.com/skein-mesh/skein/telemetry"
 )
 
 // testNode is one node on loopback with real sockets.
@@ -33,6 +34,7 @@ type spec struct {
 	gossip       int // port; 0: any
 	member       bool
 	handle       func(*Mesh)
+	meters       *telemetry.Registry
 }
 
 func gossipTransport(t *testing.T, port int) (memberlist.Transport, netip.AddrPort) {
@@ -63,8 +65,9 @@ func startNode(t *testing.T, ca *CA, s spec) *testNode {
 			QUIC: []netip.AddrPort{n.sock.udp}, HTTPS: []netip.AddrPort{n.sock.tcp},
 		},
 		Identity: n.sock.config.Identity, Secret: testSecret(), Socket: n.sock.Socket,
-		GossipAddr: regionAddr, RegionTransport: region,
+		GossipAddr: regionAddr, RegionTransport: region, Meters: s.meters,
 	}
+	n.sock.badTether, n.sock.badQUIC = refusedHandshakes(s.meters, "tether"), refusedHandshakes(s.meters, "quic")
 	if s.member {
 		global.Shutdown()
 	} else {

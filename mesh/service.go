@@ -133,12 +133,16 @@ func (m *Mesh) serveStream(ctx context.Context, l *link, conn *stream) {
 	conn.SetReadDeadline(time.Now().Add(handshakeTimeout))
 	service, err := readService(conn)
 	if err != nil {
+		if ctx.Err() == nil {
+			m.counts.badService.Inc()
+		}
 		m.log.Debug("stream without a service", "peer", l.peer.Node, "err", err)
 		return
 	}
 	conn.SetReadDeadline(time.Time{})
 	h := m.handlers[service]
 	if h == nil {
+		m.counts.badService.Inc()
 		m.log.Warn("stream for a service that is not served", "peer", l.peer.Node, "service", service)
 		conn.quic.CancelWrite(codeUnknownService)
 		return

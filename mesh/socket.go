@@ -13,18 +13,20 @@ import (
 	"github.com/quic-go/quic-go"
 
 	"github.com/skein-mesh/skein"
+	"github.com/skein-mesh/skein/telemetry"
 	"github.com/skein-mesh/skein/wire"
 )
 
 // SocketConfig is what Listen needs. All but Service and Log must be set.
 type SocketConfig struct {
-	Packet   net.PacketConn    // UDP; the socket owns and closes it
-	Stream   net.Listener      // TCP; the socket owns and closes it
-	Identity *Identity         // what nodes see
-	Service  []tls.Certificate // what clients see; empty: the identity's certificate
-	Secret   Secret            // ticket and token keys, shared so that 0-RTT works at another node
-	ResetKey [32]byte          // stateless reset (RFC 9000, section 10.3); keep it over restarts, it differs by node
-	Log      *slog.Logger      // nil: discard
+	Packet   net.PacketConn      // UDP; the socket owns and closes it
+	Stream   net.Listener        // TCP; the socket owns and closes it
+	Identity *Identity           // what nodes see
+	Service  []tls.Certificate   // what clients see; empty: the identity's certificate
+	Secret   Secret              // ticket and token keys, shared so that 0-RTT works at another node
+	ResetKey [32]byte            // stateless reset (RFC 9000, section 10.3); keep it over restarts, it differs by node
+	Log      *slog.Logger        // nil: discard
+	Meters   *telemetry.Registry // nil: nothing is counted
 }
 
 // Socket is one UDP socket and one TCP listener that several protocols share by ALPN (RFC 7301): clients' QUIC
@@ -42,6 +44,8 @@ type Socket struct {
 	quics   map[string]*QUICListener // complete before Run
 	https   *connQueue
 	tethers *connQueue
+
+	badTether, badQUIC, badHTTPS *telemetry.Counter
 
 	mu    sync.Mutex          // guards the fields below
 	conns map[*quic.Conn]bool // accepted and open; true: a node's
@@ -83,6 +87,8 @@ func Listen(c SocketConfig) (*Socket, error) {
 		https:     newConnQueue(c.Stream.Addr()),
 		tethers:   newConnQueue(c.Stream.Addr()),
 		conns:     map[*quic.Conn]bool{},
+		badTether: refusedHandshakes(c.Meters, "tether"), badQUIC: refusedHandshakes(c.Meters, "quic"),
+		badHTTPS: refusedHandshakes(c.Meters, "https"),
 	}
 	s.rotate(time.Now())
 	s.QUIC(wire.ALPNMesh)

@@ -18,6 +18,7 @@ import (
 
 const (
 	probeTimeout = 700 * time.Millisecond // dial, handshake and greeting of a tether
+	proofTimeout = 3 * time.Second        // the same with a node of another region, three round trips away
 	allUpTo      = 8                      // a region of so many: every node watches all others
 	successors   = 3                      // in a larger one it watches so many
 	retryFirst   = 100 * time.Millisecond
@@ -63,24 +64,40 @@ func (m *Mesh) dialTether(ctx context.Context, member Member, kind byte) (net.Co
 	if len(member.HTTPS) == 0 {
 		return nil, 0, skein.Fault(skein.CodeUnknownNode, "node %s has no TCP address", member.Node)
 	}
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	timeout := probeTimeout
+	if member.Region != m.config.Self.Region {
+		timeout = proofTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	raw, err := m.config.Network.Dial(ctx, member.HTTPS[0])
 	if err != nil {
 		return nil, 0, fmt.Errorf("tether to %s: %w", member.Node, err)
 	}
 	conn := tls.Client(raw, m.config.Identity.client(wire.ALPNTether, member.Node))
-	inc, err := m.greet(ctx, conn, kind)
+	inc, err := m.greet(ctx, conn, member, kind)
 	if err != nil {
+		if foreign(err) {
+			m.counts.foreignDial.Inc()
+			err = fmt.Errorf("foreign certificate: %w", err)
+		}
 		raw.Close()
 		return nil, 0, fmt.Errorf("tether to %s: %w", member.Node, err)
 	}
 	return conn, inc, nil
 }
 
-func (m *Mesh) greet(ctx context.Context, conn *tls.Conn, kind byte) (skein.Incarnation, error) {
+func (m *Mesh) greet(ctx context.Context, conn *tls.Conn, member Member, kind byte) (skein.Incarnation, error) {
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return 0, err
+	}
+	place, err := peerPlace(conn.ConnectionState())
+	if err != nil {
+		return 0, err
+	}
+	if want := (skein.Place{Node: member.Node, Region: member.Region, Zone: member.Zone}); place != want {
+		return 0, skein.Fault(skein.CodeUnauthenticated, "certificate of %s/%s/%s, gossip says %s/%s/%s",
+			place.Region, place.Zone, place.Node, want.Region, want.Zone, want.Node)
 	}
 	deadline, _ := ctx.Deadline()
 	conn.SetDeadline(deadline)
@@ -111,15 +128,19 @@ func (m *Mesh) judge(r skein.Runner, inc skein.Incarnation, err error) {
 		switch {
 		case err == nil:
 			v.reached(skein.Runner{Node: r.Node, Incarnation: inc}, now)
-		case nobodyThere(err):
+		case nobodyThere(err) || foreign(err): // somebody else is there, or nobody
 			v.refused(r, now)
 		default:
 			v.unanswered(r, now)
 		}
 	})
 	after, ok := m.Member(r.Node)
-	if !ok || before.Status == after.Status || after.Incarnation != r.Incarnation {
+	if !ok || before.Status == after.Status || after.Incarnation != r.Incarnation || after.Region != m.config.Self.Region {
 		return
+	}
+	if before.Incarnation != r.Incarnation {
+		m.log.Info("member", "about", r.String(), "status", after.Status.String())
+		return // every node meets a newcomer by itself
 	}
 	evidence := "reached"
 	if err != nil {
@@ -131,8 +152,8 @@ func (m *Mesh) judge(r skein.Runner, inc skein.Incarnation, err error) {
 // check settles by one dial what became of r; one check a node at a time.
 func (m *Mesh) check(r skein.Runner, why string) {
 	m.mu.Lock()
-	busy := m.checking[r.Node]
-	m.checking[r.Node] = true
+	busy := m.checking[r]
+	m.checking[r] = true
 	m.mu.Unlock()
 	if busy {
 		return
@@ -140,13 +161,23 @@ func (m *Mesh) check(r skein.Runner, why string) {
 	done := func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		delete(m.checking, r.Node)
+		delete(m.checking, r)
 	}
 	started := m.tasks.spawn(func(ctx context.Context) {
 		defer done()
-		member, ok := m.Member(r.Node)
-		if !ok || member.Incarnation != r.Incarnation {
+		m.mu.Lock()
+		member, ok := m.view.candidate(r)
+		m.mu.Unlock()
+		if !ok {
 			return
+		}
+		if why == "new" {
+			select {
+			case m.proofs <- struct{}{}:
+				defer func() { <-m.proofs }()
+			case <-ctx.Done():
+				return
+			}
 		}
 		m.log.Debug("checking a node", "about", r.String(), "why", why)
 		conn, inc, err := m.dialTether(ctx, member, kindProbe)
@@ -155,6 +186,11 @@ func (m *Mesh) check(r skein.Runner, why string) {
 		}
 		if err == nil {
 			conn.Close()
+		}
+		if err != nil && why != "new" && foreign(err) {
+			m.log.Debug("a node of another mesh", "about", r.String(), "err", err)
+		} else if err != nil && foreign(err) {
+			m.log.Warn("gossip names a node that has no certificate of this mesh; it is no member", "about", r.String(), "err", err)
 		}
 		m.judge(r, inc, err)
 	})
@@ -209,6 +245,11 @@ func (m *Mesh) recheck(ctx context.Context) {
 			}
 			if member.Status == Suspect || round%3 == 0 {
 				m.check(member.Runner(), "recheck")
+			}
+		}
+		if claims := m.claims(); round%3 == 0 || len(claims) <= maxRechecks/4 {
+			for _, claim := range claims[:min(len(claims), maxRechecks)] {
+				m.check(claim.Runner(), "recheck of a claim")
 			}
 		}
 	}

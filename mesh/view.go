@@ -15,7 +15,8 @@ import (
 type view struct {
 	self    Member
 	records map[skein.NodeID]*record
-	changed bool // since the last call of list
+	proved  map[skein.NodeID]bool // nodes of other regions that have shown this node their certificate
+	changed bool                  // since the last call of list
 }
 
 // record is what is known about one member.
@@ -24,6 +25,8 @@ type record struct {
 	doubt  bool                       // own region: something other than a refused dial speaks against it
 	said   map[skein.NodeID]statement // other regions: by origin
 	load   stamp                      // own region: of the newest load
+	claim  *Member                    // own region: a run that gossip describes and that has shown no certificate yet
+	tried  bool                       // somebody has begun to ask for the certificate
 }
 
 // stamp orders what one origin says.
@@ -44,7 +47,7 @@ const (
 
 func newView(self Member, now time.Time) *view {
 	self.Status, self.Since = Alive, now
-	v := &view{self: self, records: map[skein.NodeID]*record{}, changed: true}
+	v := &view{self: self, records: map[skein.NodeID]*record{}, proved: map[skein.NodeID]bool{}, changed: true}
 	v.records[self.Node] = &record{member: self}
 	return v
 }
@@ -76,18 +79,19 @@ func (v *view) home(r skein.Runner) *record {
 	return rec
 }
 
-// gossiped takes a member of the own region as gossip describes it. revived says that gossip held it dead, or
-// did not know it: its own word is newer than the death.
+// gossiped takes a member of the own region as gossip describes it. A new run is only a claim until it has shown its
+// certificate (reached); what a run has shown once, its gossip cannot move elsewhere. revived says that gossip held
+// it dead, or did not know it: its own word is newer than the death.
 func (v *view) gossiped(m Member, revived bool, now time.Time) {
 	if m.Node == v.self.Node || m.Region != v.self.Region {
 		return
 	}
 	rec := v.records[m.Node]
-	if rec == nil {
-		if len(v.records) >= maxMembers {
+	if rec == nil || rec.member.Region != m.Region && rec.member.Status == 0 {
+		if rec == nil && len(v.records) >= maxMembers {
 			return
 		}
-		rec = &record{}
+		rec = &record{member: Member{Node: m.Node, Region: m.Region}}
 		v.records[m.Node] = rec
 	}
 	old := rec.member
@@ -95,8 +99,12 @@ func (v *view) gossiped(m Member, revived bool, now time.Time) {
 	case m.Incarnation < old.Incarnation:
 		return
 	case m.Incarnation > old.Incarnation:
-		m.Status, m.Since = Alive, now
-		rec.member, rec.doubt, rec.said, v.changed = m, false, nil, true
+		if rec.claim == nil || rec.claim.Incarnation <= m.Incarnation {
+			rec.tried = rec.tried && rec.claim != nil && sameMeta(*rec.claim, m)
+			rec.claim = &m
+		}
+		return
+	case !samePlace(m, old):
 		return
 	}
 	if !sameMeta(m, old) {
@@ -110,6 +118,7 @@ func (v *view) gossiped(m Member, revived bool, now time.Time) {
 
 // silent takes gossip's word that a run of the own region is dead.
 func (v *view) silent(r skein.Runner, now time.Time) {
+	v.disclaim(r)
 	if rec := v.home(r); rec != nil && rec.member.Status != Left {
 		v.set(rec, Dead, now)
 	}
@@ -117,19 +126,32 @@ func (v *view) silent(r skein.Runner, now time.Time) {
 
 // left takes a run's own word that it goes; it also corrects a death that was seen before the word arrived.
 func (v *view) left(r skein.Runner, now time.Time) {
+	v.disclaim(r)
 	if rec := v.home(r); rec != nil {
 		v.set(rec, Left, now)
 	}
 }
 
-// reached takes a finished handshake on a tether with run r.
+// reached takes a finished handshake on a tether with run r, whose certificate names the place on record.
 func (v *view) reached(r skein.Runner, now time.Time) {
 	rec := v.records[r.Node]
-	if rec == nil || r.Node == v.self.Node || rec.member.Region != v.self.Region {
+	switch {
+	case rec == nil || r.Node == v.self.Node:
+		return
+	case rec.member.Region != v.self.Region:
+		if !v.proved[r.Node] {
+			v.proved[r.Node] = true
+			v.recount(rec.member.Region, now)
+		}
+		return
+	case rec.claim != nil && rec.claim.Incarnation == r.Incarnation:
+		m := *rec.claim
+		m.Status, m.Since = Alive, now
+		rec.member, rec.claim, rec.doubt, rec.said, v.changed = m, nil, false, nil, true
 		return
 	}
 	switch old := rec.member; {
-	case old.Status == Left || r.Incarnation < old.Incarnation:
+	case old.Status == 0 || old.Status == Left || r.Incarnation < old.Incarnation:
 	case r.Incarnation > old.Incarnation:
 		v.set(rec, Dead, now) // the run on record has ended; gossip will describe the new one
 	default:
@@ -214,8 +236,9 @@ func (v *view) unsettled() []Member {
 // sweep forgets those who have been gone for long.
 func (v *view) sweep(now time.Time) {
 	for id, rec := range v.records {
-		if id != v.self.Node && rec.member.gone() && now.Sub(rec.member.Since) > keepGone {
+		if id != v.self.Node && rec.claim == nil && rec.member.gone() && now.Sub(rec.member.Since) > keepGone {
 			delete(v.records, id)
+			delete(v.proved, id)
 			v.changed = true
 		}
 	}

@@ -16,6 +16,19 @@ func testMember(node, region string, inc skein.Incarnation) Member {
 	}
 }
 
+// join has m described by gossip and met.
+func join(v *view, m Member, now time.Time) {
+	v.gossiped(m, true, now)
+	v.reached(m.Runner(), now)
+}
+
+// trust has nodes of other regions met.
+func trust(v *view, ids ...skein.NodeID) {
+	for _, id := range ids {
+		v.proved[id] = true
+	}
+}
+
 func TestViewOwnRegion(t *testing.T) {
 	now := time.Unix(1000, 0)
 	b := testMember("b", "eu", 5)
@@ -67,7 +80,7 @@ func TestViewOwnRegion(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			v := newView(testMember("a", "eu", 1), now)
-			v.gossiped(b, true, now)
+			join(v, b, now)
 			for _, step := range tt.steps {
 				step(v)
 			}
@@ -83,10 +96,10 @@ func TestViewRestart(t *testing.T) {
 	for _, end := range []Status{Alive, Suspect, Dead, Left} {
 		v := newView(testMember("a", "eu", 1), now)
 		b := testMember("b", "eu", 5)
-		v.gossiped(b, true, now)
+		join(v, b, now)
 		v.set(v.records["b"], end, now)
 		b.Incarnation = 6
-		v.gossiped(b, false, now.Add(time.Second))
+		join(v, b, now.Add(time.Second))
 		b.Incarnation = 4
 		v.gossiped(b, true, now.Add(2*time.Second))
 		got := v.records["b"].member
@@ -114,7 +127,7 @@ func TestViewForgetsTheGone(t *testing.T) {
 	now := time.Unix(1000, 0)
 	v := newView(testMember("a", "eu", 1), now)
 	for _, id := range []string{"b", "c", "d"} {
-		v.gossiped(testMember(id, "eu", 1), true, now)
+		join(v, testMember(id, "eu", 1), now)
 	}
 	v.silent(skein.Runner{Node: "b", Incarnation: 1}, now)
 	v.left(skein.Runner{Node: "c", Incarnation: 1}, now.Add(time.Minute))
@@ -132,6 +145,7 @@ func TestViewForgetsTheGone(t *testing.T) {
 func TestViewThirdRegion(t *testing.T) {
 	now := time.Unix(1000, 0)
 	v := newView(testMember("a", "eu", 1), now)
+	trust(v, "x1", "x2", "x3", "u1")
 	for _, id := range []string{"x1", "x2", "x3"} {
 		x := testMember(id, "ap", 1)
 		v.merge(digest{region: "ap", origin: x.Runner(), version: 1, members: []Member{x}}, now)
@@ -197,7 +211,8 @@ func TestViewOtherRegion(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			v := newView(testMember("a", "eu", 1), now)
-			v.gossiped(testMember("b", "eu", 1), true, now)
+			join(v, testMember("b", "eu", 1), now)
+			trust(v, "u1", "u2", "u3")
 			version := uint64(1)
 			for _, origin := range []string{"u1", "u2", "u3"} {
 				for _, about := range []string{"u1", "u2", "u3", "w"} {
@@ -226,6 +241,7 @@ func TestViewOtherRegion(t *testing.T) {
 func TestViewDigestVersions(t *testing.T) {
 	now := time.Unix(1000, 0)
 	v := newView(testMember("a", "eu", 1), now)
+	trust(v, "u1")
 	if !say(v, "u1", "w", Dead, 7, now) {
 		t.Error("a first word is no news")
 	}
@@ -253,7 +269,7 @@ func TestViewDigestOfOwnRegionTellsLoadOnly(t *testing.T) {
 	now := time.Unix(1000, 0)
 	v := newView(testMember("a", "eu", 1), now)
 	b := testMember("b", "eu", 1)
-	v.gossiped(b, true, now)
+	join(v, b, now)
 	b.Status, b.Load = Dead, 0.5
 	v.merge(digest{region: "eu", origin: skein.Runner{Node: "c", Incarnation: 1}, version: 3, members: []Member{b}}, now)
 	if got := v.records["b"].member; got.Status != Alive || got.Load != 0 {

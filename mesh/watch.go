@@ -55,8 +55,11 @@ func (m *Mesh) watch(ctx, run context.Context, id skein.NodeID) {
 	pause := retryFirst
 	for ctx.Err() == nil {
 		member, ok := m.Member(id)
-		if !ok {
-			return
+		if !ok { // forgotten a moment ago; keepTethers will see
+			if !wait(ctx, retryFirst) {
+				return
+			}
+			continue
 		}
 		started := time.Now()
 		conn, inc, err := m.dialTether(ctx, member, kindTether)
@@ -177,6 +180,7 @@ func (m *Mesh) serveTether(ctx context.Context, conn net.Conn) {
 	conn.SetDeadline(time.Now().Add(handshakeTimeout))
 	kind, inc, err := readGreeting(conn)
 	if err != nil {
+		m.counts.badGreeting.Inc()
 		m.log.Debug("tether", "peer", place.Node, "err", err)
 		return
 	}

@@ -29,7 +29,7 @@ func (n *Node) openMesh() error {
 	n.mesh, err = mesh.New(mesh.Config{
 		Self: self, Identity: n.secrets.identity, Secret: n.secrets.secret, Socket: n.socket, Network: n.cfg.Network,
 		GossipAddr: n.cfg.Listen.Gossip, GlobalAddr: n.cfg.Listen.Global, Seeds: n.cfg.Seeds, Abroad: n.cfg.Abroad,
-		RegionTransport: n.cfg.RegionGossip, GlobalTransport: n.cfg.GlobalGossip, Log: n.log,
+		RegionTransport: n.cfg.RegionGossip, GlobalTransport: n.cfg.GlobalGossip, Log: n.log, Meters: n.meters,
 	})
 	if err != nil {
 		return err

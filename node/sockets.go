@@ -52,7 +52,7 @@ func (n *Node) openSockets() error {
 	s.admin = bound(s.adminConn.Addr())
 	n.socket, err = mesh.Listen(mesh.SocketConfig{
 		Packet: s.packet, Stream: s.stream, Identity: n.secrets.identity, Service: n.secrets.service,
-		Secret: n.secrets.secret, ResetKey: n.secrets.resetKey, Log: n.log,
+		Secret: n.secrets.secret, ResetKey: n.secrets.resetKey, Log: n.log, Meters: n.meters,
 	})
 	return err
 }
