@@ -119,6 +119,9 @@ func (c *chat) open(ctx context.Context) error {
 	if err != nil {
 		c.close()
 	}
+	if skein.CodeOf(err) == skein.CodeUnauthenticated {
+		err = fmt.Errorf("%w: the token is in %s, `skein token` signs another", err, m.TokenFile)
+	}
 	return err
 }
 

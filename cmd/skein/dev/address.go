@@ -98,9 +98,9 @@ func onlyOneAddress() bool {
 	return false
 }
 
-// probe binds every socket of a node for an instant; the error is one line that says which port, and what to do: with
+// probe binds every socket of a node for an instant; the error is one line that says which port, and what to do: advice
 // says how the user gives a socket another port.
-func probe(node skein.NodeID, e endpoints, with func(socket) string) error {
+func probe(node skein.NodeID, e endpoints, advice func(socket) string) error {
 	for _, s := range e.list() {
 		err := tryTCP(s.addr)
 		kind := "tcp"
@@ -112,11 +112,11 @@ func probe(node skein.NodeID, e endpoints, with func(socket) string) error {
 		}
 		where := s.addr.String() + "/" + kind
 		if errors.Is(err, syscall.EADDRINUSE) {
-			return fmt.Errorf("%s (%s of %s) is in use: stop what listens there (`ss -lntup 'sport = :%d'` shows it) or choose another port with %s",
-				where, s.use, node, s.addr.Port(), with(s))
+			return fmt.Errorf("%s (%s of %s) is in use: stop what listens there (`ss -lntup 'sport = :%d'` shows it) or %s",
+				where, s.use, node, s.addr.Port(), advice(s))
 		}
 		if errors.Is(err, syscall.EACCES) {
-			return fmt.Errorf("%s (%s of %s) needs privileges: choose a port above 1023 with %s", where, s.use, node, with(s))
+			return fmt.Errorf("%s (%s of %s) needs privileges, as ports below 1024 do: %s", where, s.use, node, advice(s))
 		}
 		return fmt.Errorf("%s (%s of %s) cannot be bound: %w", where, s.use, node, err)
 	}

@@ -141,8 +141,6 @@ func TestAssignManyOnOneAddress(t *testing.T) {
 	}
 }
 
-func byFlag(k socket) string { return k.flag }
-
 func TestProbe(t *testing.T) {
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -156,17 +154,21 @@ func TestProbe(t *testing.T) {
 	defer udp.Close()
 	any0 := netip.MustParseAddrPort("127.0.0.1:0")
 	free := endpoints{any0, any0, any0, any0, any0}
-	if err := probe("n", free, byFlag); err != nil {
+	if err := probe("n", free, new(supervisor).portAdvice); err != nil {
 		t.Errorf("free ports: %v", err)
 	}
 	busy := free
 	busy.admin = tcp.Addr().(*net.TCPAddr).AddrPort()
-	if err := probe("eu-a-1", busy, byFlag); err == nil || !strings.Contains(err.Error(), "--admin-port") || !strings.Contains(err.Error(), "eu-a-1") || strings.Contains(err.Error(), "\n") {
+	if err := probe("eu-a-1", busy, new(supervisor).portAdvice); err == nil || !strings.Contains(err.Error(), "--admin-port") || !strings.Contains(err.Error(), "eu-a-1") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("TCP port in use: got %v", err)
+	}
+	resumed := &supervisor{home: &home{dir: "/d"}, resumed: true}
+	if err := probe("eu-a-1", busy, resumed.portAdvice); err == nil || !strings.Contains(err.Error(), `or change "admin" in /d/dev.json`) {
+		t.Errorf("TCP port in use, resumed: got %v", err)
 	}
 	busy = free
 	busy.dns = udp.LocalAddr().(*net.UDPAddr).AddrPort()
-	if err := probe("eu-a-1", busy, byFlag); err == nil || !strings.Contains(err.Error(), "/udp") || !strings.Contains(err.Error(), "--dns-port") {
+	if err := probe("eu-a-1", busy, new(supervisor).portAdvice); err == nil || !strings.Contains(err.Error(), "/udp") || !strings.Contains(err.Error(), "--dns-port") {
 		t.Errorf("UDP port in use: got %v", err)
 	}
 }

@@ -169,9 +169,9 @@ func (s *supervisor) furnish(set *settled) error {
 // portAdvice says how to give a socket another port. A mesh that is resumed keeps its ports, whatever the flags.
 func (s *supervisor) portAdvice(k socket) string {
 	if s.resumed {
-		return fmt.Sprintf("%q in %s", k.key, s.home.path(planFile))
+		return fmt.Sprintf("change %q in %s", k.key, s.home.path(planFile))
 	}
-	return k.flag
+	return "choose another port with " + k.flag
 }
 
 // withNeighbour names the dev mesh that probably holds the port.
