@@ -39,7 +39,7 @@ func (m *Mesh) gauges(r *telemetry.Registry) {
 		}
 		return float64(n)
 	})
-	r.GaugeFunc("skein_mesh_draining", "1 while this node takes no new turns.", func() float64 { return truth(m.Self().Draining) })
+	r.GaugeFunc("skein_draining", "1 while this node takes no new turns.", func() float64 { return truth(m.Self().Draining) })
 }
 
 func truth(b bool) float64 {

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/skein-mesh/skein"
 	"github.com/skein-mesh/skein/telemetry"
 )
 
@@ -18,13 +19,17 @@ func label(name, value string) telemetry.Label { return telemetry.Label{Name: na
 func secondsBounds() []float64 { return telemetry.Seconds() }
 
 // exporter hands the registry's snapshot to Prometheus.
-type exporter struct{ registry *telemetry.Registry }
+type exporter struct {
+	registry *telemetry.Registry
+	scrape   func() // brings the registry up to date
+}
 
 // Describe sends nothing: the collector is unchecked, since meters may be made at any time.
 func (e exporter) Describe(chan<- *prometheus.Desc) {}
 
 // Collect satisfies prometheus.Collector.
 func (e exporter) Collect(out chan<- prometheus.Metric) {
+	e.scrape()
 	for _, s := range e.registry.Snapshot() {
 		if m := metric(s); m != nil {
 			out <- m
@@ -58,6 +63,7 @@ func metric(s telemetry.Sample) prometheus.Metric {
 // metrics serves the registry, with what Go and the process say of themselves.
 func (n *Node) metrics() http.Handler {
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(exporter{n.meters}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s := &scraper{n: n, regions: map[skein.Region]bool{}}
+	reg.MustRegister(exporter{n.meters, s.scrape}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{})
 }

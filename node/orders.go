@@ -41,19 +41,21 @@ func (n *Node) exchange(ctx context.Context, node skein.NodeID, service string, 
 	return nil
 }
 
-// answerOne reads one question and writes what f makes of it.
-func answerOne(conn net.Conn, ask proto.Message, f func() proto.Message) {
+// answerOne reads one question and writes what f makes of it. A question that cannot be read gets no answer, and is
+// an error.
+func answerOne(conn net.Conn, ask proto.Message, f func() proto.Message) error {
 	conn.SetDeadline(time.Now().Add(exchangeTimeout))
 	if err := wire.ReadFrame(bufio.NewReader(conn), ask, wire.MaxClientFrame); err != nil {
-		return
+		return err
 	}
 	wire.WriteFrame(conn, f()) //nolint:errcheck // the asker has gone; it asks again
+	return nil
 }
 
 // handleRun begins the attempts that the group's leader gives to this node.
 func (n *Node) handleRun(ctx context.Context, _ skein.NodeID, conn net.Conn) {
 	var ask wire.RunRequest
-	answerOne(conn, &ask, func() proto.Message {
+	err := answerOne(conn, &ask, func() proto.Message {
 		ctx, cancel := context.WithTimeout(ctx, exchangeTimeout)
 		defer cancel()
 		err := n.desk.Adopt(ctx, skein.SessionID(ask.Session), skein.Seq(ask.Seq))
@@ -62,15 +64,21 @@ func (n *Node) handleRun(ctx context.Context, _ skein.NodeID, conn net.Conn) {
 		}
 		return &wire.RunResponse{Error: wire.FromError(err)}
 	})
+	if skein.CodeOf(err) != skein.CodeInternal {
+		n.badStream(serviceRun)
+	}
 }
 
 // handleOrder drains this node, or ends that, for an operator who spoke to another node.
 func (n *Node) handleOrder(_ context.Context, _ skein.NodeID, conn net.Conn) {
 	var ask wire.Order
-	answerOne(conn, &ask, func() proto.Message {
+	err := answerOne(conn, &ask, func() proto.Message {
 		n.SetDraining(ask.Draining)
 		return &wire.OrderResponse{}
 	})
+	if skein.CodeOf(err) != skein.CodeInternal {
+		n.badStream(serviceOrder)
+	}
 }
 
 // giveRun tells a node that an attempt is its own now.

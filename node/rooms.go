@@ -44,6 +44,7 @@ func (n *Node) openGroup() error {
 	n.group, err = replication.Open(replication.Config{
 		Node: n.cfg.Node, Region: n.cfg.Region, Zone: n.cfg.Zone, Dir: n.replicaDir(),
 		Layer: n.mesh.RaftLayer(serviceRaft), Voters: n.cfg.Voters, Peers: groupPeers{n}, Log: n.log,
+		Unreadable: func() { n.badStream(serviceGroup) },
 	})
 	if err != nil {
 		return err
@@ -82,7 +83,7 @@ func (n *Node) openDesk() error {
 	}
 	n.answers = answers
 	n.desk = turn.New(turn.Config{
-		Store: n.group, Answerer: answers, Self: n.self, Place: n.place, Log: n.log, Observe: n.observe(),
+		Store: n.timed(), Answerer: answers, Self: n.self, Place: n.place, Log: n.log, Observe: n.observe(),
 	})
 	return nil
 }

@@ -58,6 +58,8 @@ type Config struct {
 	Peers  Peers
 	Log    *slog.Logger // nil: discard
 	Timing Timing
+	// Unreadable is called for each stream of a peer that ended with a frame that cannot be read; nil: nobody is told.
+	Unreadable func()
 
 	// SnapshotEntries is how many log entries call for a snapshot; default 8192. TrailingEntries is how many
 	// stay in the log behind one, for followers that lag; default 4096.

@@ -32,11 +32,23 @@ func (g *Group) Serve(ctx context.Context, peer skein.NodeID, conn net.Conn) {
 	})
 	guard.Go(func() { s.write(ctx, cancel) })
 	if err := s.read(ctx); ctx.Err() == nil {
+		if g.cfg.Unreadable != nil && unreadable(err) {
+			g.cfg.Unreadable()
+		}
 		g.log.Debug("stream of a peer ended", "peer", peer, "err", err)
 	}
 	cancel()
 	s.handlers.Wait()
 	guard.Wait()
+}
+
+// unreadable tells a frame that breaks the protocol from a stream that has ended.
+func unreadable(err error) bool {
+	switch skein.CodeOf(err) {
+	case skein.CodeMalformed, skein.CodeTooLarge, skein.CodeVersion:
+		return true
+	}
+	return false
 }
 
 // server is one stream of a peer.
