@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -99,7 +98,7 @@ func complete(cmd *cobra.Command, o *dev.Options, offset int) error {
 
 // calledAs gives what a user can type to run this binary again: by name where the path finds it.
 func calledAs(exe string) string {
-	if strings.Contains(exe, string(filepath.Separator)+"go-build") {
+	if dev.UnderGoRun(exe) {
 		return "go run ./cmd/skein"
 	}
 	if found, err := exec.LookPath("skein"); err == nil {

@@ -61,7 +61,7 @@ func (s *supervisor) nextSteps(w io.Writer, f *meshfile.File) {
 	body, _ := json.Marshal(map[string]string{"id": "curl:1", "text": questions[0]})
 	cmd := s.opts.Command
 	fmt.Fprintf(w, "\n# Type this in another terminal:\n")
-	if underGoRun(s.opts.Executable) {
+	if UnderGoRun(s.opts.Executable) {
 		fmt.Fprintf(w, "cd %s\n", quote(s.work))
 	}
 	fmt.Fprintf(w, "export %s=%s\n", meshfile.Env, quote(s.home.path("mesh.json")))

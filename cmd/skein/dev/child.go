@@ -22,19 +22,16 @@ type starter struct {
 	done chan struct{}
 }
 
-// newStarter returns once prepare has run on the thread.
-func newStarter(prepare func() error) (*starter, error) {
+func newStarter() *starter {
 	s := &starter{jobs: make(chan func()), done: make(chan struct{})}
-	prepared := make(chan error, 1) // one send
 	go func() {
 		defer close(s.done)
 		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
-		prepared <- prepare()
 		for job := range s.jobs {
 			job()
 		}
 	}()
-	return s, <-prepared
+	return s
 }
 
 func (s *starter) start(cmd *exec.Cmd) error {

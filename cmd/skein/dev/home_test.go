@@ -410,8 +410,10 @@ func TestLifeline(t *testing.T) {
 }
 
 func TestUnderGoRun(t *testing.T) {
-	for path, want := range map[string]bool{"/tmp/go-build123/b001/exe/skein": true, "/usr/local/bin/skein": false, "/home/a/exe/skein": false} {
-		if got := underGoRun(path); got != want {
+	for path, want := range map[string]bool{"/tmp/go-build123/b001/exe/skein": true, "/tmp/go-build123/b001/dev.test": false,
+		"/home/a/.cache/go-build/de/" + strings.Repeat("0f", 32) + "-d/skein": true, "/cache/0f/" + strings.Repeat("0f", 32) + "-d/skein": true,
+		"/cache/0f/" + strings.Repeat("0f", 32) + "-d": false, "/usr/local/bin/skein": false, "/home/a/exe/skein": false} {
+		if got := UnderGoRun(path); got != want {
 			t.Errorf("%s: got %v, want %v", path, got, want)
 		}
 	}

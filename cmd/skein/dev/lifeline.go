@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -50,17 +51,21 @@ func WatchLifeline(ctx context.Context, f *os.File, gone func()) {
 	}
 }
 
-// underGoRun reports whether exe was built by `go run` for this run only: cmd/go puts it into
-// $GOTMPDIR/go-buildN/bNNN/exe.
-func underGoRun(exe string) bool {
+// cachedRun is the directory in which cmd/go keeps an executable of `go run` for the next time, below $GOCACHE.
+var cachedRun = regexp.MustCompile(`[/\\][0-9a-f]{2}[/\\][0-9a-f]{64}-d$`)
+
+// UnderGoRun reports whether exe was built by `go run`: cmd/go puts it into $GOTMPDIR/go-buildN/bNNN/exe and, since
+// Go 1.24, runs it from its cache when nothing has changed.
+func UnderGoRun(exe string) bool {
 	dir := filepath.Dir(exe)
-	return filepath.Base(dir) == "exe" && strings.Contains(dir, string(filepath.Separator)+"go-build")
+	return filepath.Base(dir) == "exe" && strings.Contains(dir, string(filepath.Separator)+"go-build") || cachedRun.MatchString(dir)
 }
 
 // watchParent ends ctx's work by stop when the process's parent has changed, which means that `go run` was
-// killed: it forwards no signal. It returns when ctx has ended.
+// killed: it forwards no signal. It returns when ctx has ended. The kernel's signal at a parent's death would not do: it
+// comes once for each thread of the parent, and a second one ends this process before its nodes have stopped.
 func watchParent(ctx context.Context, parent int, stop context.CancelCauseFunc) {
-	const interval = 250 * time.Millisecond
+	const interval = 100 * time.Millisecond
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {

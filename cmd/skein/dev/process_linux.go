@@ -1,27 +1,16 @@
 package dev
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // childAttributes make the kernel kill the child with the thread that started it, and keep a terminal's
 // Ctrl-C away from it: the supervisor stops its children in order.
 func childAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-}
-
-// dieWithParent asks the kernel for a SIGTERM when the parent ends. It holds for the calling thread's process.
-func dieWithParent() error {
-	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGTERM), 0, 0, 0); err != nil {
-		return fmt.Errorf("prctl: %w", err)
-	}
-	return nil
 }
 
 // shortSocket gives a name of the socket name in dir that fits into sockaddr_un (108 bytes), whatever the

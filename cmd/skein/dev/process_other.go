@@ -12,9 +12,6 @@ import (
 // lifeline.go alone ends it.
 func childAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
-// dieWithParent does nothing here; the parent's id is watched instead.
-func dieWithParent() error { return nil }
-
 // shortSocket gives the socket's name, which has to fit into sockaddr_un (104 bytes).
 func shortSocket(dir, name string) (path string, release func(), err error) {
 	path = filepath.Join(dir, name)

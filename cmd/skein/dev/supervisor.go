@@ -93,7 +93,7 @@ func Run(ctx context.Context, opts Options) (err error) {
 	defer cancel(nil)
 	var background sync.WaitGroup
 	defer background.Wait()
-	goRun, parent := underGoRun(opts.Executable), os.Getppid()
+	goRun, parent := UnderGoRun(opts.Executable), os.Getppid()
 	if goRun {
 		background.Go(func() { watchParent(ctx, parent, cancel) })
 		defer cancel(nil) // before the wait
@@ -103,7 +103,7 @@ func Run(ctx context.Context, opts Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.leave(err != nil)) }()
-	if err := s.open(goRun); err != nil {
+	if err := s.open(); err != nil {
 		return err
 	}
 	background.Go(func() { serveControl(ctx, s.control, s.requests) })
@@ -190,7 +190,7 @@ func (s *supervisor) withNeighbour(err error) error {
 }
 
 // open makes what the children need: the pipe, the thread, the control socket.
-func (s *supervisor) open(goRun bool) error {
+func (s *supervisor) open() error {
 	var err error
 	if s.work, err = os.Getwd(); err != nil {
 		s.work = s.home.dir
@@ -200,13 +200,7 @@ func (s *supervisor) open(goRun bool) error {
 		return fmt.Errorf("make a pipe: %w", err)
 	}
 	s.lifeline, s.held = reader, writer
-	prepare := func() error { return nil }
-	if goRun {
-		prepare = dieWithParent
-	}
-	if s.starter, err = newStarter(prepare); err != nil {
-		return err
-	}
+	s.starter = newStarter()
 	s.control, err = listenControl(s.home.dir)
 	return err
 }

@@ -264,7 +264,7 @@ func TestStopAllLosesPatience(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.open(false); err != nil {
+	if err := s.open(); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.startAll(); err != nil {
