@@ -280,7 +280,7 @@ func drainCommand(on bool) *cobra.Command {
 			}
 			state := "takes clients again"
 			if done.Draining {
-				state = "drains: its clients are sent to other nodes, running turns end there"
+				state = "drains: its clients are sent to other nodes, and the turns that run on it end first"
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", done.Node, state)
 			return err
