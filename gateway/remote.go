@@ -18,7 +18,7 @@ const (
 	redialPause = 50 * time.Millisecond   // before the first redial; four times as long before each next
 	dialWithin  = 2 * time.Second         // for a stream to the home region
 	silence     = 1500 * time.Millisecond // of the home while a turn runs, several of its signs of life
-	homeWithin  = 3 * time.Second         // without any word of the home, however many streams were tried
+	homeWithin  = 2500 * time.Millisecond // without any word of the home, over all streams; a client waits for a node 3 s
 )
 
 // remote is the sessions of another region, reached through one of its nodes: each call is a mesh stream of
