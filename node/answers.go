@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -65,11 +66,11 @@ func openModel(m Model) (inference.Engine, error) {
 		if err != nil {
 			return nil, fmt.Errorf("model key: %w", err)
 		}
-		cfg.Key = string(key)
+		cfg.Key = strings.TrimSpace(string(key))
 	}
 	engine, err := openai.New(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", m.URL, err)
+		return nil, fmt.Errorf("model.url: %w", err)
 	}
 	return engine, nil
 }
@@ -111,6 +112,9 @@ func (a *answers) run(ctx context.Context) error {
 		}
 	}
 }
+
+// knows reports whether a new session may name the assistant: the node has one.
+func (a *answers) knows(id string) bool { return id == a.latest().ID() }
 
 func (a *answers) watched() bool { return a.path != "" && a.node.cfg.AssistantWatch }
 

@@ -83,7 +83,8 @@ func (n *Node) openDesk() error {
 	}
 	n.answers = answers
 	n.desk = turn.New(turn.Config{
-		Store: n.timed(), Answerer: answers, Self: n.self, Place: n.place, Log: n.log, Observe: n.observe(),
+		Store: n.timed(), Answerer: answers, Self: n.self, Place: n.place, Knows: answers.knows,
+		Log: n.log, Observe: n.observe(),
 	})
 	return nil
 }

@@ -56,9 +56,11 @@ type Config struct {
 	Answerer Answerer
 	Self     skein.Runner
 	Place    skein.Place
-	MaxRuns  int // turns that run here at once; more are refused as overloaded; 0: 4096
-	Log      *slog.Logger
-	Observe  func(Outcome) // called once for each run that ended here; nil: nothing
+	// Knows reports whether a new session may name this assistant; nil: any.
+	Knows   func(assistant string) bool
+	MaxRuns int // turns that run here at once; more are refused as overloaded; 0: 4096
+	Log     *slog.Logger
+	Observe func(Outcome) // called once for each run that ended here; nil: nothing
 }
 
 // Outcome tells of a run that ended.
@@ -108,6 +110,9 @@ func New(cfg Config) *Desk {
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Knows == nil {
+		cfg.Knows = func(string) bool { return true }
 	}
 	if cfg.Observe == nil {
 		cfg.Observe = func(Outcome) {}
@@ -191,6 +196,9 @@ func (d *Desk) Open(ctx context.Context, o session.Opening) (*session.State, boo
 
 // settle asks the log, since a replica that lags does not know every session, nor its newest turns.
 func (d *Desk) settle(ctx context.Context, o session.Opening) (*session.State, bool, error) {
+	if o.Create && o.Assistant != "" && !d.cfg.Knows(o.Assistant) {
+		return nil, false, skein.Fault(skein.CodeUnknownAssistant, "this mesh has no assistant %q", o.Assistant)
+	}
 	var body session.Body = session.Renew{} // of no turn: refused by any session, with its state
 	if o.Create {
 		body = session.Open{Subject: o.Subject, Assistant: o.Assistant, Home: d.cfg.Place.Region}

@@ -251,6 +251,11 @@ func TestRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, newMemory(), "n1")
 		ctx := t.Context()
+		b.desk.cfg.Knows = func(id string) bool { return id == "shop" }
+		stranger := session.Opening{Session: chat, Subject: "ann", Create: true, Assistant: "bank"}
+		if _, _, err := b.desk.Open(ctx, stranger); skein.CodeOf(err) != skein.CodeUnknownAssistant {
+			t.Errorf("unknown assistant: %v", err)
+		}
 		_, _, err := b.desk.Open(ctx, session.Opening{Session: chat, Subject: "ann"})
 		if !errors.Is(err, skein.ErrUnknownSession) {
 			t.Errorf("resume of nothing: %v", err)

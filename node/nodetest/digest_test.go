@@ -1,6 +1,7 @@
 package nodetest
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,17 +37,19 @@ func TestDeathIsKnownInEveryRegion(t *testing.T) {
 			}
 			began := time.Now()
 			m.Net.Kill(p.Addr)
-			m.Eventually("death of "+dead+" known everywhere", 2*time.Second, func() bool {
+			unaware := func() (list []string) {
 				for _, q := range m.Running() {
-					if q == p {
-						continue
-					}
-					if at, ok := q.node.Mesh().Member(p.ID); ok && at.Status != mesh.Dead {
-						return false
+					if at, ok := q.node.Mesh().Member(p.ID); q != p && ok && at.Status != mesh.Dead {
+						list = append(list, fmt.Sprintf("%s: %s", q.ID, at.Status))
 					}
 				}
-				return true
-			})
+				return list
+			}
+			for limit := began.Add(2 * time.Second); len(unaware()) > 0; time.Sleep(20 * time.Millisecond) {
+				if time.Now().After(limit) {
+					t.Fatalf("the death of %s is not known everywhere: %v", dead, unaware())
+				}
+			}
 			t.Logf("%s: %v", dead, time.Since(began))
 			m.end(p)
 		}
