@@ -28,7 +28,8 @@ var house = map[string][]string{
 
 	"geo/geodns":              {"geo"},
 	"mesh":                    {"wire"},
-	"replication":             {"session", "wire"},
+	"replication":             {"replication/seglog", "session", "wire"},
+	"replication/seglog":      {},
 	"inference":               {},
 	"inference/llama":         {"inference"},
 	"inference/openai":        {"inference"},

@@ -9,10 +9,13 @@ import (
 
 	"github.com/hashicorp/raft"
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/skein-mesh/skein/replication/seglog"
 )
 
 const (
-	logFile      = "log.db"
+	logDir       = "log"
+	oldLogFile   = "log.db"    // where builds before the first release kept the log
 	snapshotDir  = "snapshots" // the library's name
 	rejoinFile   = "rejoin"    // present while this node must not vote, see voteFence
 	quarantineAs = "quarantine-"
@@ -55,7 +58,7 @@ func bootRule(d onDisk) (start, string) {
 // disk is what a group has open in its directory.
 type disk struct {
 	dir       string
-	logs      *logStore
+	logs      *seglog.Log
 	store     *store
 	snapshots *raft.FileSnapshotStore
 }
@@ -68,19 +71,39 @@ func openDisk(dir string, logger *raftLog, fatal func(error)) (*disk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", dir, err)
 	}
+	if err := refuseOldLog(dir); err != nil {
+		return nil, err
+	}
+	st, err := openStore(dir, fatal) // first: it has the lock against another process
+	if err != nil {
+		return nil, err
+	}
+	logs, err := openLog(dir)
+	if err != nil {
+		return nil, errors.Join(err, st.close())
+	}
+	return &disk{dir: dir, logs: logs, store: st, snapshots: snapshots}, nil
+}
+
+func openLog(dir string) (*seglog.Log, error) {
 	if err := removeHalfWritten(filepath.Join(dir, snapshotDir)); err != nil {
 		return nil, err
 	}
-	logs, err := openLogStore(filepath.Join(dir, logFile))
-	if err != nil {
-		return nil, err
+	return seglog.Open(filepath.Join(dir, logDir))
+}
+
+// refuseOldLog finds a directory of a build whose log this one cannot read.
+func refuseOldLog(dir string) error {
+	path := filepath.Join(dir, oldLogFile)
+	switch _, err := os.Stat(path); {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("data directory %s: %w", dir, err)
 	}
-	st, err := openStore(dir, fatal)
-	if err != nil {
-		logs.Close()
-		return nil, err
-	}
-	return &disk{dir: dir, logs: logs, store: st, snapshots: snapshots}, nil
+	return fmt.Errorf("data directory %s: %s is the log of an older build, which this one does not read; nothing was changed. "+
+		"While most of the group's other replicas are up, move %s elsewhere and start again: "+
+		"the node then sets its state aside and copies it from them. Do this on one node at a time", dir, oldLogFile, path)
 }
 
 // removeHalfWritten clears what a crash in the middle of a snapshot left.
@@ -130,12 +153,21 @@ func (d *disk) restoreNewest(id string) error {
 	return nil
 }
 
+// dropStale removes a log that ends before the newest snapshot, as a crash between the receipt of a snapshot and
+// the removal of the log leaves it: its last entries may never have been committed.
+func (d *disk) dropStale(o onDisk) error {
+	if o.first == 0 || o.last >= o.snapshot {
+		return nil
+	}
+	return d.logs.DeleteRange(o.first, o.last)
+}
+
 // verifyLog reads the entries that raft is about to replay, so that a bad one is an error here, not a panic there.
 func (d *disk) verifyLog(after, last uint64) error {
 	var l raft.Log
 	for i := after + 1; i <= last; i++ {
 		if err := d.logs.GetLog(i, &l); err != nil {
-			return fmt.Errorf("%s: entry %d: %w", d.logs.path, i, err)
+			return fmt.Errorf("%s: entry %d: %w", filepath.Join(d.dir, logDir), i, err)
 		}
 	}
 	return nil
@@ -151,7 +183,7 @@ func setAside(dir string) (string, error) {
 	if err := writeNote(dir); err != nil {
 		return "", err
 	}
-	for _, name := range []string{logFile, stateFile, snapshotDir} {
+	for _, name := range []string{logDir, stateFile, snapshotDir} {
 		err := os.Rename(filepath.Join(dir, name), filepath.Join(to, name))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return "", fmt.Errorf("quarantine: %w", err)

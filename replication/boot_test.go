@@ -10,7 +10,7 @@ import (
 
 func removeFile(t *testing.T, dir string, node skein.NodeID, name string) {
 	t.Helper()
-	if err := os.Remove(filepath.Join(dir, string(node), name)); err != nil {
+	if err := os.RemoveAll(filepath.Join(dir, string(node), name)); err != nil {
 		t.Fatal(err)
 	}
 }

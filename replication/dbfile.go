@@ -12,10 +12,12 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/skein-mesh/skein/replication/seglog"
 )
 
-// errCorrupt marks data on this disk that does not verify; the text around it names the file.
-var errCorrupt = errors.New("data on disk is corrupt")
+// errCorrupt marks data on this disk that does not verify; the text around it names the file. The log says the same.
+var errCorrupt = seglog.ErrCorrupt
 
 // openDB opens a bbolt file. bbolt panics on damaged pages; at this one place that becomes an error that names
 // the file.

@@ -9,7 +9,7 @@
 // caller has seen. It does not survive the loss of a majority, nor the return of a voter whose disk was wiped
 // under the same node id (see DESIGN.md).
 //
-// It stores, under Config.Dir: log.db, the Raft log, term and vote, each record with a CRC; state.db, sessions,
+// It stores, under Config.Dir: log, a directory with the Raft log, term and vote (package seglog); state.db, sessions,
 // their events and the applied index, written behind an overlay in memory; snapshots, copies of state.db with a
 // checksum. Who leads, who is a member, and what an assistant says are decided elsewhere.
 //

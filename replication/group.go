@@ -117,6 +117,9 @@ func (g *Group) openDisk() error {
 		return err
 	}
 	if err == nil {
+		err = d.dropStale(found)
+	}
+	if err == nil {
 		err = d.verifyLog(found.snapshot, found.last)
 	}
 	if err != nil {

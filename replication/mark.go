@@ -84,5 +84,5 @@ func readBase(tx *bolt.Tx) (uint64, error) {
 }
 
 func writeBase(tx *bolt.Tx, index uint64) error {
-	return tx.Bucket(metaBucket).Put(baseKey, seal(baseKey, indexKey(index)))
+	return tx.Bucket(metaBucket).Put(baseKey, seal(baseKey, binary.BigEndian.AppendUint64(nil, index)))
 }

@@ -110,7 +110,7 @@ func TestQuarantinedVoterRejoins(t *testing.T) {
 		c.propose(c.leader(), openCmd(1), sayCmd(1, 1, 1))
 		c.converged()
 		c.kill("b1")
-		removeFile(t, c.dir, "b1", logFile) // its vote is gone with it
+		removeFile(t, c.dir, "b1", logDir) // its vote is gone with it
 		c.start("b1")
 		if fenced, err := mustRejoin(c.nodes["b1"].cfg.Dir); !fenced || err != nil {
 			t.Errorf("note of a voter that lost its log: got %v, %v, want true", fenced, err)

@@ -34,6 +34,7 @@ type watchedLog struct {
 // rawLog is what watchedLog watches; a test puts a slow or failing one here.
 type rawLog interface {
 	raft.LogStore
+	raft.MonotonicLogStore
 	raft.StableStore
 }
 
@@ -80,6 +81,7 @@ func (w *watchedLog) end(err error) error {
 	return err
 }
 
+func (w *watchedLog) IsMonotonic() bool           { return w.inner.IsMonotonic() }
 func (w *watchedLog) FirstIndex() (uint64, error) { return w.inner.FirstIndex() }
 func (w *watchedLog) LastIndex() (uint64, error)  { return w.inner.LastIndex() }
 

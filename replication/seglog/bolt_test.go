@@ -1,4 +1,4 @@
-package replication
+package seglog
 
 import (
 	"encoding/binary"
@@ -14,49 +14,51 @@ var (
 	stableBucket = []byte("stable")
 )
 
-// errNotFound has the exact text by which the library knows a key that was never set.
-var errNotFound = errors.New("not found")
-
 // deleteChunk is how many entries one transaction removes from the front, so that appends get in between.
 const deleteChunk = 2048
 
-// logStore keeps the Raft log, the term and the vote in one bbolt file. Every write is synced when it returns.
-type logStore struct {
+// boltLog keeps the Raft log, the term and the vote in one bbolt file. It is what Log is measured against.
+type boltLog struct {
 	db   *bolt.DB
 	path string
 }
 
 var (
-	_ raft.LogStore    = (*logStore)(nil)
-	_ raft.StableStore = (*logStore)(nil)
+	_ raft.LogStore    = (*boltLog)(nil)
+	_ raft.StableStore = (*boltLog)(nil)
 )
 
-func openLogStore(path string) (*logStore, error) {
-	db, err := openDB(path, makeBuckets(logsBucket, stableBucket))
+func openBolt(path string) (*boltLog, error) {
+	db, err := bolt.Open(path, 0o600, &bolt.Options{NoFreelistSync: true, FreelistType: bolt.FreelistMapType})
 	if err != nil {
 		return nil, err
 	}
-	return &logStore{db: db, path: path}, nil
+	err = db.Update(func(tx *bolt.Tx) error {
+		_, err := tx.CreateBucketIfNotExists(logsBucket)
+		_, also := tx.CreateBucketIfNotExists(stableBucket)
+		return errors.Join(err, also)
+	})
+	return &boltLog{db: db, path: path}, err
 }
 
-func (s *logStore) Close() error { return s.db.Close() }
+func (s *boltLog) Close() error { return s.db.Close() }
 
 func indexKey(i uint64) []byte { return binary.BigEndian.AppendUint64(make([]byte, 0, 8), i) }
 
 // FirstIndex gives the lowest index stored, 0 for an empty log.
-func (s *logStore) FirstIndex() (uint64, error) { return s.edge((*bolt.Cursor).First) }
+func (s *boltLog) FirstIndex() (uint64, error) { return s.edge((*bolt.Cursor).First) }
 
 // LastIndex gives the highest index stored, 0 for an empty log.
-func (s *logStore) LastIndex() (uint64, error) { return s.edge((*bolt.Cursor).Last) }
+func (s *boltLog) LastIndex() (uint64, error) { return s.edge((*bolt.Cursor).Last) }
 
-func (s *logStore) edge(end func(*bolt.Cursor) ([]byte, []byte)) (i uint64, err error) {
+func (s *boltLog) edge(end func(*bolt.Cursor) ([]byte, []byte)) (i uint64, err error) {
 	err = s.db.View(func(tx *bolt.Tx) error {
 		key, _ := end(tx.Bucket(logsBucket).Cursor())
 		if key == nil {
 			return nil
 		}
 		if len(key) != 8 {
-			return fmt.Errorf("%s: %w: a log key has %d bytes", s.path, errCorrupt, len(key))
+			return fmt.Errorf("%s: %w: a log key has %d bytes", s.path, ErrCorrupt, len(key))
 		}
 		i = binary.BigEndian.Uint64(key)
 		return nil
@@ -65,13 +67,13 @@ func (s *logStore) edge(end func(*bolt.Cursor) ([]byte, []byte)) (i uint64, err 
 }
 
 // GetLog reads one entry; raft.ErrLogNotFound when it is not there.
-func (s *logStore) GetLog(index uint64, l *raft.Log) error {
+func (s *boltLog) GetLog(index uint64, l *raft.Log) error {
 	return s.db.View(func(tx *bolt.Tx) error {
 		v := tx.Bucket(logsBucket).Get(indexKey(index))
 		if v == nil {
 			return raft.ErrLogNotFound
 		}
-		if err := decodeLog(index, v, l); err != nil {
+		if err := decodeEntry(index, v, l); err != nil {
 			return fmt.Errorf("%s: entry %d: %w", s.path, index, err)
 		}
 		return nil
@@ -79,15 +81,15 @@ func (s *logStore) GetLog(index uint64, l *raft.Log) error {
 }
 
 // StoreLog appends one entry.
-func (s *logStore) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
+func (s *boltLog) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
 
 // StoreLogs appends entries in one synced transaction.
-func (s *logStore) StoreLogs(logs []*raft.Log) error {
+func (s *boltLog) StoreLogs(logs []*raft.Log) error {
 	err := s.db.Update(func(tx *bolt.Tx) error {
 		b := tx.Bucket(logsBucket)
 		b.FillPercent = 0.95 // keys only rise
 		for _, l := range logs {
-			if err := b.Put(indexKey(l.Index), encodeLog(l)); err != nil {
+			if err := b.Put(indexKey(l.Index), appendEntry(nil, l)); err != nil {
 				return fmt.Errorf("entry %d: %w", l.Index, err)
 			}
 		}
@@ -101,7 +103,7 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 
 // DeleteRange removes the entries from low to high, both included. A suffix goes in one transaction, so that a
 // crash leaves no hole before a stale end; a prefix goes in chunks, from the front.
-func (s *logStore) DeleteRange(low, high uint64) error {
+func (s *boltLog) DeleteRange(low, high uint64) error {
 	last, err := s.LastIndex()
 	if err != nil {
 		return err
@@ -121,7 +123,7 @@ func (s *logStore) DeleteRange(low, high uint64) error {
 	}
 }
 
-func (s *logStore) deleteSome(low, high uint64, chunk int) (n int, err error) {
+func (s *boltLog) deleteSome(low, high uint64, chunk int) (n int, err error) {
 	err = s.db.Update(func(tx *bolt.Tx) error {
 		b := tx.Bucket(logsBucket)
 		var keys [][]byte
@@ -144,8 +146,8 @@ func (s *logStore) deleteSome(low, high uint64, chunk int) (n int, err error) {
 }
 
 // Set stores a value, synced.
-func (s *logStore) Set(key, value []byte) error {
-	err := s.db.Update(func(tx *bolt.Tx) error { return tx.Bucket(stableBucket).Put(key, seal(key, value)) })
+func (s *boltLog) Set(key, value []byte) error {
+	err := s.db.Update(func(tx *bolt.Tx) error { return tx.Bucket(stableBucket).Put(key, value) })
 	if err != nil {
 		return fmt.Errorf("%s: set %s: %w", s.path, key, err)
 	}
@@ -153,33 +155,29 @@ func (s *logStore) Set(key, value []byte) error {
 }
 
 // Get reads a value; errNotFound when it was never set.
-func (s *logStore) Get(key []byte) (value []byte, err error) {
+func (s *boltLog) Get(key []byte) (value []byte, err error) {
 	err = s.db.View(func(tx *bolt.Tx) error {
 		v := tx.Bucket(stableBucket).Get(key)
 		if v == nil {
 			return errNotFound
 		}
-		content, err := unseal(key, v)
-		if err != nil {
-			return fmt.Errorf("%s: %w", s.path, err)
-		}
-		value = append([]byte(nil), content...)
+		value = append([]byte(nil), v...)
 		return nil
 	})
 	return value, err
 }
 
 // SetUint64 stores a number, synced.
-func (s *logStore) SetUint64(key []byte, value uint64) error { return s.Set(key, indexKey(value)) }
+func (s *boltLog) SetUint64(key []byte, value uint64) error { return s.Set(key, indexKey(value)) }
 
 // GetUint64 reads a number; errNotFound when it was never set.
-func (s *logStore) GetUint64(key []byte) (uint64, error) {
+func (s *boltLog) GetUint64(key []byte) (uint64, error) {
 	v, err := s.Get(key)
 	if err != nil {
 		return 0, err
 	}
 	if len(v) != 8 {
-		return 0, fmt.Errorf("%s: %w: %s has %d bytes", s.path, errCorrupt, key, len(v))
+		return 0, fmt.Errorf("%s: %w: %s has %d bytes", s.path, ErrCorrupt, key, len(v))
 	}
 	return binary.BigEndian.Uint64(v), nil
 }
