@@ -75,6 +75,9 @@ type Config struct {
 	// OnMove hears of each session that changed its node. It is called on the session's own goroutine: it must
 	// return soon and not call Close.
 	OnMove func(Move)
+	// NoEarlyData waits for the end of each handshake before anything is sent: one round trip more at each move. Early
+	// data (RFC 9001, section 4.1) can be replayed by somebody on the path; only frames that may be repeated travel in it.
+	NoEarlyData bool
 	// DialPacket opens the UDP socket that all connections share, and one for each DNS look-up; nil: the host's.
 	DialPacket func() (net.PacketConn, error)
 	// Log may be nil.

@@ -32,6 +32,8 @@ type pool struct {
 	ctx    context.Context // ends dials
 	wg     sync.WaitGroup
 
+	patient bool // no early data
+
 	mu     sync.Mutex // guards the fields below
 	tr     *quic.Transport
 	links  map[netip.AddrPort]*link
@@ -59,7 +61,7 @@ func newPool(ctx context.Context, cfg *Config) *pool {
 			MaxIncomingStreams: -1, MaxIncomingUniStreams: -1,
 			TokenStore: quic.NewLRUTokenStore(8, 4),
 		},
-		socket: cfg.DialPacket, ctx: ctx, links: map[netip.AddrPort]*link{},
+		socket: cfg.DialPacket, ctx: ctx, patient: cfg.NoEarlyData, links: map[netip.AddrPort]*link{},
 	}
 }
 
@@ -112,7 +114,11 @@ func (p *pool) handshake(ctx context.Context, addr netip.AddrPort) (*quic.Conn, 
 		if err != nil {
 			return nil, err
 		}
-		conn, err = tr.DialEarly(ctx, net.UDPAddrFromAddrPort(addr), p.tls, p.quic)
+		dial := tr.DialEarly
+		if p.patient {
+			dial = tr.Dial
+		}
+		conn, err = dial(ctx, net.UDPAddrFromAddrPort(addr), p.tls, p.quic)
 		if err == nil || !errors.Is(err, quic.ErrTransportClosed) || p.ctx.Err() != nil {
 			return conn, err
 		}

@@ -179,7 +179,11 @@ func TestLoopback(t *testing.T) {
 	moves := make(chan Move, 10)
 	m := newMesh(t, nil, "a", "b", "c")
 	b := &bed{T: t, mesh: m, moves: moves}
-	b.c = b.dial(m.config(moves))
+	cfg := m.config(moves)
+	// quic-go 0.65 opens a stream in early data while the handshake writes the transport parameters; over real sockets
+	// the race detector sees it. The simulated tests send early data.
+	cfg.NoEarlyData = true
+	b.c = b.dial(cfg)
 	s, err := b.c.Open(t.Context(), "s1", Options{})
 	if err != nil {
 		b.Fatal(err)
