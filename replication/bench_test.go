@@ -2,8 +2,10 @@ package replication
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -14,8 +16,14 @@ func discardLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func contains(s, part string) bool { return strings.Contains(s, part) }
 
-// BenchmarkPropose commits turns on three replicas of one process, each with its own files.
+// BenchmarkPropose commits turns on three replicas of one process, each with its own files, for one client and for many.
 func BenchmarkPropose(b *testing.B) {
+	for _, clients := range []int{1, 128} {
+		b.Run(fmt.Sprint(clients), func(b *testing.B) { benchmarkPropose(b, clients) })
+	}
+}
+
+func benchmarkPropose(b *testing.B, clients int) {
 	f := newFabric()
 	voters := []skein.NodeID{"a1", "b1", "c1"}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -33,27 +41,30 @@ func BenchmarkPropose(b *testing.B) {
 		groups = append(groups, g)
 		go func() { done <- g.Run(ctx) }()
 	}
-	var n atomic.Int64
 	if _, err := groups[0].Propose(ctx, openCmd(0)); err != nil {
 		b.Fatal(err)
 	}
-	b.SetParallelism(64)
+	left := atomic.Int64{}
+	left.Store(int64(b.N))
+	var work sync.WaitGroup
 	b.ResetTimer()
-	b.RunParallel(func(pb *testing.PB) {
-		id := int(n.Add(1))
-		if _, err := groups[0].Propose(ctx, openCmd(id)); err != nil {
-			b.Error(err)
-			return
-		}
-		for turn, seq := 1, skein.Seq(1); pb.Next(); turn++ {
-			r, err := groups[0].Propose(ctx, sayCmd(id, turn, seq))
-			if err != nil || r[0].Err != nil {
-				b.Errorf("turn %d: %v %v", turn, err, r)
+	for id := 1; id <= clients; id++ {
+		work.Go(func() {
+			if _, err := groups[0].Propose(ctx, openCmd(id)); err != nil {
+				b.Error(err)
 				return
 			}
-			seq = r[0].State.Seq
-		}
-	})
+			for turn, seq := 1, skein.Seq(1); left.Add(-1) >= 0; turn++ {
+				r, err := groups[0].Propose(ctx, sayCmd(id, turn, seq))
+				if err != nil || r[0].Err != nil {
+					b.Errorf("turn %d: %v %v", turn, err, r)
+					return
+				}
+				seq = r[0].State.Seq
+			}
+		})
+	}
+	work.Wait()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "turns/s")
 	cancel()
 	for range voters {
