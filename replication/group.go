@@ -193,8 +193,9 @@ func (g *Group) Run(ctx context.Context) error {
 	stopInner()
 	g.links.close()
 	if err != nil { // a write may hang for ever; whoever waits for it is left behind, and the process ends
-		if waitFor(fatalGrace, service.Wait, writers.Wait, g.transport.wait) {
-			err = errors.Join(err, g.disk.close())
+		var closed error
+		if waitFor(fatalGrace, service.Wait, writers.Wait, g.transport.wait, func() { closed = g.disk.close() }) {
+			err = errors.Join(err, closed)
 		}
 		return err
 	}
