@@ -33,6 +33,10 @@ func commandToWire(c *session.Command) (*wire.Command, error) {
 		w.Body = &wire.Command_Fail{Fail: &wire.CmdFail{Run: runToWire(b.Run), Reason: b.Reason, Final: b.Final}}
 	case session.Renew:
 		w.Body = &wire.Command_Renew{Renew: runToWire(b.Run)}
+	case session.Retry:
+		w.Body = &wire.Command_Retry{Retry: runToWire(b.Run)}
+	case session.Drop:
+		w.Body = &wire.Command_Drop{Drop: runToWire(b.Run)}
 	default:
 		return nil, skein.Fault(skein.CodeMalformed, "command of %s has no body", c.Session)
 	}
@@ -72,6 +76,10 @@ func commandFromWire(w *wire.Command) session.Command {
 		c.Body = session.Fail{Run: runFromWire(b.Fail.GetRun()), Reason: b.Fail.GetReason(), Final: b.Fail.GetFinal()}
 	case *wire.Command_Renew:
 		c.Body = session.Renew{Run: runFromWire(b.Renew)}
+	case *wire.Command_Retry:
+		c.Body = session.Retry{Run: runFromWire(b.Retry)}
+	case *wire.Command_Drop:
+		c.Body = session.Drop{Run: runFromWire(b.Drop)}
 	}
 	return c
 }

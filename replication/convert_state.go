@@ -70,6 +70,7 @@ func turnToWire(t *session.Turn) *wire.StoredTurn {
 		Attempt: uint32(t.Attempt), Failures: t.Failures, Runner: runnerToWire(t.Runner), Place: placeToWire(t.Place),
 		Seq: uint64(t.Seq), Reply: t.Reply, Source: t.Source, Reason: validText(t.Reason),
 		LeaseUntil: int64(t.LeaseUntil), NotBefore: int64(t.NotBefore), AtMs: toMillis(t.At), DoneAtMs: toMillis(t.DoneAt),
+		Dropped: t.Dropped, Retried: uint32(t.Retried),
 	}
 	for i := range t.Calls {
 		w.Calls = append(w.Calls, callToWire(&t.Calls[i]))
@@ -88,6 +89,7 @@ func turnFromWire(w *wire.StoredTurn) session.Turn {
 		Seq: skein.Seq(w.GetSeq()), Reply: w.GetReply(), Source: w.GetSource(), Reason: w.GetReason(),
 		LeaseUntil: session.Committed(w.GetLeaseUntil()), NotBefore: session.Committed(w.GetNotBefore()),
 		At: fromMillis(w.GetAtMs()), DoneAt: fromMillis(w.GetDoneAtMs()),
+		Dropped: w.GetDropped(), Retried: skein.Attempt(w.GetRetried()),
 	}
 	for _, c := range w.GetCalls() {
 		t.Calls = append(t.Calls, callFromWire(c))

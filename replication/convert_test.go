@@ -52,6 +52,7 @@ func turnOf(t *rapid.T) session.Turn {
 		Reply: text(t, "reply"), Source: text(t, "source"), Reason: text(t, "reason"),
 		LeaseUntil: session.Committed(rapid.Int64().Draw(t, "lease")), NotBefore: session.Committed(rapid.Int64().Draw(t, "not before")),
 		At: timeOf(t, "at"), DoneAt: timeOf(t, "done at"),
+		Dropped: rapid.Bool().Draw(t, "dropped"), Retried: skein.Attempt(rapid.Uint32().Draw(t, "retried")),
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "calls") {
 		turn.Calls = append(turn.Calls, callOf(t))
@@ -85,7 +86,7 @@ func TestEventRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := session.Event{
 			Session: skein.SessionID(text(t, "session")), Seq: skein.Seq(rapid.Uint64().Draw(t, "seq")),
-			Kind: session.Kind(rapid.IntRange(1, 10).Draw(t, "kind")), At: timeOf(t, "at"), Clock: session.Committed(rapid.Int64().Draw(t, "clock")),
+			Kind: session.Kind(rapid.IntRange(1, 12).Draw(t, "kind")), At: timeOf(t, "at"), Clock: session.Committed(rapid.Int64().Draw(t, "clock")),
 			Turn: turnIDOf(t), Attempt: skein.Attempt(rapid.Uint32().Draw(t, "attempt")), Runner: runnerOf(t), Place: placeOf(t),
 			Text: text(t, "text"), Offset: rapid.IntRange(0, 1<<30).Draw(t, "offset"), Mode: text(t, "mode"), Memory: bytesOf(t, "memory"),
 			Source: text(t, "source"), Call: callOf(t), Subject: skein.Subject(text(t, "subject")), Assistant: text(t, "assistant"),
@@ -114,6 +115,8 @@ func TestCommandRoundTrip(t *testing.T) {
 			session.Complete{Run: run, Reply: reply},
 			session.Fail{Run: run, Reason: text(t, "reason"), Final: rapid.Bool().Draw(t, "final")},
 			session.Renew{Run: run},
+			session.Retry{Run: run},
+			session.Drop{Run: run},
 		}
 		want := session.Command{Session: skein.SessionID(text(t, "session")), Expect: skein.Seq(rapid.Uint64().Draw(t, "expect")),
 			At: timeOf(t, "at"), Body: rapid.SampledFrom(bodies).Draw(t, "body")}

@@ -98,6 +98,9 @@ func writeChanges(tx *bolt.Tx, changes map[skein.SessionID]*change, at mark) err
 		} else {
 			err = open.Delete(key)
 		}
+		if err == nil {
+			err = writeLetters(tx, key, letters(c.state))
+		}
 		if err != nil {
 			return err
 		}

@@ -109,7 +109,11 @@ func (e *entry) apply(w *wire.Command) (session.Result, error) {
 	if st == nil {
 		e.at.sessions++
 	}
-	return result, e.take(c.Session, result.State, events)
+	if err := e.take(c.Session, result.State, events); err != nil {
+		return session.Result{}, err
+	}
+	e.changes[c.Session].letters += letters(result.State) - letters(st)
+	return result, nil
 }
 
 func (e *entry) state(id skein.SessionID) (*session.State, error) {

@@ -14,6 +14,7 @@ var (
 	sessionsBucket = []byte("sessions") // id -> wire.SessionState
 	eventsBucket   = []byte("events")   // id, 0, sequence number -> wire.Event
 	openBucket     = []byte("open")     // id of a session with an open turn -> nothing
+	lettersBucket  = []byte("letters")  // id of a session with dead letters -> their number, one byte
 	metaBucket     = []byte("meta")
 
 	markKey = []byte("mark")

@@ -23,6 +23,7 @@ type Status struct {
 	Voters, Spares []skein.NodeID // as the local replica knows them; empty with role none
 	Sessions       int
 	OpenTurns      int
+	DeadLetters    int // in the local replica
 
 	SurvivesZone bool // a majority of the voters stays when any one zone is lost
 	Fenced       bool // this node set its state aside and does not vote until it has caught up
@@ -35,7 +36,7 @@ func (g *Group) Status() Status {
 	leader, _ := g.Leader()
 	s := Status{
 		Role: "none", Leader: leader, Applied: at.index, Durable: g.disk.store.durableIndex(),
-		Sessions: int(at.sessions), OpenTurns: g.disk.store.openCount(), DiskHung: g.watched.hung(),
+		Sessions: int(at.sessions), OpenTurns: g.disk.store.openCount(), DeadLetters: g.disk.store.letterCount(), DiskHung: g.watched.hung(),
 	}
 	r := g.raft.Load()
 	if r == nil {

@@ -26,6 +26,8 @@ const (
 type change struct {
 	state  *session.State
 	events []storedEvent // kept ones, rising
+
+	letters int // by how many dead letters the session has more than before this entry
 }
 
 type storedEvent struct {
@@ -56,6 +58,7 @@ type store struct {
 	flushing map[skein.SessionID]*change
 	clean    *simplelru.LRU[skein.SessionID, *session.State]
 	open     map[skein.SessionID]*session.State // sessions with an open turn
+	letters  int                                // dead letters in all sessions
 	at       mark                               // what dirty, flushing and the disk hold together
 	durable  uint64                             // index that the disk holds
 	pending  int                                // changes in dirty
@@ -80,7 +83,12 @@ func openStore(dir string, fatal func(error)) (*store, error) {
 }
 
 func openState(path string) (*bolt.DB, error) {
-	return openDB(path, makeBuckets(sessionsBucket, eventsBucket, openBucket, metaBucket))
+	return openDB(path, func(tx *bolt.Tx) error {
+		if err := makeBuckets(sessionsBucket, eventsBucket, openBucket, metaBucket)(tx); err != nil {
+			return err
+		}
+		return indexLetters(tx)
+	})
 }
 
 func (s *store) path() string { return filepath.Join(s.dir, stateFile) }
@@ -92,11 +100,13 @@ func (s *store) load(db *bolt.DB) error {
 		return err
 	}
 	var at mark
+	letters := 0
 	open := map[skein.SessionID]*session.State{}
 	err = db.View(func(tx *bolt.Tx) error {
 		if at, err = readMark(tx); err != nil {
 			return err
 		}
+		letters = countLetters(tx)
 		return tx.Bucket(openBucket).ForEach(func(id, _ []byte) error {
 			st, err := readState(tx, skein.SessionID(id))
 			if err == nil && st != nil {
@@ -114,7 +124,7 @@ func (s *store) load(db *bolt.DB) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dirty, s.flushing, s.clean, s.open = map[skein.SessionID]*change{}, nil, clean, open
-	s.at, s.durable, s.pending, s.bytes = at, at.index, 0, 0
+	s.at, s.durable, s.pending, s.bytes, s.letters = at, at.index, 0, 0, letters
 	for id := range s.watchers {
 		s.notifyLocked(id)
 	}
@@ -182,6 +192,7 @@ func (s *store) takeLocked(id skein.SessionID, c *change) {
 	} else {
 		s.dirty[id] = c
 	}
+	s.letters += c.letters
 	s.pending += 1 + len(c.events)
 	for i := range c.events {
 		s.bytes += len(c.events[i].value)

@@ -84,6 +84,10 @@ func (d *decision) decide() error {
 			d.emit(Event{Kind: Renewed, Turn: b.Turn, Attempt: b.Attempt})
 		}
 		return err
+	case Retry:
+		return d.retry(b)
+	case Drop:
+		return d.drop(b)
 	}
 	return skein.Fault(skein.CodeMalformed, "command without a body")
 }

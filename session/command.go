@@ -14,7 +14,7 @@ type Command struct {
 	Body    Body
 }
 
-// Body is one of Open, Accept, Start, Progress, Intend, Outcome, Complete, Fail, Renew.
+// Body is one of Open, Accept, Start, Progress, Intend, Outcome, Complete, Fail, Renew, Retry, Drop.
 type Body interface{ body() }
 
 // Open makes the session, or finds it opened by the same subject.
@@ -92,6 +92,15 @@ type Fail struct {
 // Renew keeps the attempt's lease while it has nothing to say.
 type Renew struct{ Run }
 
+// Retry makes a dead turn wait for an attempt again, as if it had never failed. Run names the attempt that the
+// operator saw as the last one, so that a repeat is known and a later death is not retried by it. Refused with
+// skein.CodeConflict when the turn is not dead, was dropped, or has a later turn behind it.
+type Retry struct{ Run }
+
+// Drop takes a dead turn off the list of dead letters; its client goes on getting skein.CodeTurnDead. Run is as in
+// Retry. Refused with skein.CodeConflict when the turn is not dead.
+type Drop struct{ Run }
+
 func (Open) body()     {}
 func (Accept) body()   {}
 func (Start) body()    {}
@@ -101,6 +110,8 @@ func (Outcome) body()  {}
 func (Complete) body() {}
 func (Fail) body()     {}
 func (Renew) body()    {}
+func (Retry) body()    {}
+func (Drop) body()     {}
 
 // Result is what became of one command.
 type Result struct {
@@ -124,10 +135,13 @@ const (
 	Died       Kind = 8
 	Started    Kind = 9 // a new attempt
 	Renewed    Kind = 10
+	Retried    Kind = 11 // by an operator, after it was dead
+	Dropped    Kind = 12 // likewise: off the list of dead letters
 )
 
 var kindNames = [...]string{Opened: "opened", Accepted: "accepted", Progressed: "progress", Intended: "intent",
-	Happened: "outcome", Done: "completed", Failed: "failed", Died: "dead", Started: "attempt", Renewed: "renewed"}
+	Happened: "outcome", Done: "completed", Failed: "failed", Died: "dead", Started: "attempt", Renewed: "renewed",
+	Retried: "retried", Dropped: "dropped"}
 
 // String gives the kind in the words of the API.
 func (k Kind) String() string {

@@ -3,6 +3,7 @@ package session
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // KeyedPrefix begins the client instance of a turn that came with an idempotency key instead of a
@@ -62,6 +63,10 @@ func (s *State) evolve(ev *Event) {
 	case Died:
 		t.Status, t.Reason, t.LeaseUntil, t.DoneAt = Dead, ev.Text, 0, ev.At
 		t.Failures++
+	case Retried:
+		t.Status, t.Failures, t.NotBefore, t.Retried, t.DoneAt = Waiting, 0, ev.Clock, ev.Attempt, time.Time{}
+	case Dropped:
+		t.Dropped = true
 	}
 }
 

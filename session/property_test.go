@@ -32,6 +32,11 @@ func TestProperties(t *testing.T) {
 			if (res.Err != nil || res.Duplicate) && len(events) > 0 {
 				t.Fatalf("%#v: refused or known, with events", cmd.Body)
 			}
+			for i := range events {
+				if k := events[i].Kind; k == Retried || k == Dropped {
+					checkOperator(t, st, &events[i])
+				}
+			}
 			st = res.State
 			log = append(log, events...)
 			check(t, st, log, replies)
@@ -60,6 +65,30 @@ func open(st *State) *Turn {
 	}
 	c := *t
 	return &c
+}
+
+// lastDead gives the newest dead turn.
+func lastDead(st *State) *Turn {
+	if st == nil {
+		return nil
+	}
+	for i := len(st.Turns) - 1; i >= 0; i-- {
+		if st.Turns[i].Status == Dead {
+			return &st.Turns[i]
+		}
+	}
+	return nil
+}
+
+// checkOperator: only a dead turn is retried or dropped, and only the last one comes back.
+func checkOperator(t *rapid.T, before *State, ev *Event) {
+	was, ok := before.Turn(ev.Turn)
+	if !ok || !was.Letter() || was.Attempt != ev.Attempt {
+		t.Fatalf("%s of %+v", ev.Kind, was)
+	}
+	if ev.Kind == Retried && before.Turns[len(before.Turns)-1].ID != ev.Turn {
+		t.Fatalf("turn %s is not the last one and was retried", ev.Turn)
+	}
 }
 
 func check(t *rapid.T, st *State, log []Event, replies map[skein.TurnID]string) {
@@ -127,6 +156,18 @@ func randomBody(t *rapid.T, st *State) Body {
 		return Outcome{Run: run, Call: call}
 	case 8:
 		return Fail{Run: run, Reason: text, Final: rapid.Bool().Draw(t, "final")}
+	}
+	if dead := lastDead(st); dead != nil && rapid.Bool().Draw(t, "operator") {
+		run = Run{Turn: dead.ID, Attempt: dead.Attempt}
+		if rapid.IntRange(0, 2).Draw(t, "stale") == 0 {
+			run.Attempt--
+		}
+	}
+	switch rapid.IntRange(0, 5).Draw(t, "rare") {
+	case 0:
+		return Retry{Run: run}
+	case 1:
+		return Drop{Run: run}
 	}
 	if rapid.IntRange(0, 3).Draw(t, "renew") == 0 {
 		return Renew{Run: run}

@@ -160,6 +160,10 @@ func (p *player) body(words []string, opts map[string]string) (Body, skein.Seq) 
 		return Fail{Run: p.run(words), Reason: words[3], Final: opts["final"] != ""}, 0
 	case "renew":
 		return Renew{Run: p.run(words)}, 0
+	case "retry":
+		return Retry{Run: p.run(words)}, 0
+	case "drop":
+		return Drop{Run: p.run(words)}, 0
 	}
 	p.t.Fatalf("unknown command %q", words[0])
 	return nil, 0
@@ -247,6 +251,12 @@ func (p *player) state() {
 		}
 		for _, c := range t.Continuations {
 			fmt.Fprintf(&p.out, " went-on=%d@%d,%s", c.Attempt, c.Offset, c.Mode)
+		}
+		if t.Retried > 0 {
+			fmt.Fprintf(&p.out, " retried=%d", t.Retried)
+		}
+		if t.Dropped {
+			fmt.Fprint(&p.out, " dropped")
 		}
 		if t.Lapsed(p.now) {
 			fmt.Fprint(&p.out, " lapsed")

@@ -34,6 +34,7 @@ const (
 type Status uint8
 
 // The life of a turn: running until completed, waiting between a failed attempt and the next, or dead.
+// An operator can make a dead turn wait again.
 const (
 	Running Status = iota + 1
 	Waiting
@@ -92,10 +93,12 @@ type Turn struct {
 	Reason        string       // of the last failure
 	Calls         []Call
 	Continuations []Continuation
-	LeaseUntil    Committed // Running: past it the attempt has lapsed
-	NotBefore     Committed // Waiting: when the next attempt may start
-	At            time.Time // when it was accepted, by the gateway's clock; for display only
-	DoneAt        time.Time // when it was completed, likewise
+	LeaseUntil    Committed     // Running: past it the attempt has lapsed
+	NotBefore     Committed     // Waiting: when the next attempt may start
+	At            time.Time     // when it was accepted, by the gateway's clock; for display only
+	DoneAt        time.Time     // when it was completed or died, likewise
+	Retried       skein.Attempt // whose death an operator retried last; 0: none
+	Dropped       bool          // Dead: an operator has taken note
 }
 
 // Mark is the highest counter that a client instance has used.

@@ -247,6 +247,8 @@ type StoredTurn struct {
 	NotBefore     int64                  `protobuf:"varint,16,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
 	AtMs          int64                  `protobuf:"varint,17,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
 	DoneAtMs      int64                  `protobuf:"varint,18,opt,name=done_at_ms,json=doneAtMs,proto3" json:"done_at_ms,omitempty"`
+	Dropped       bool                   `protobuf:"varint,19,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	Retried       uint32                 `protobuf:"varint,20,opt,name=retried,proto3" json:"retried,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -403,6 +405,20 @@ func (x *StoredTurn) GetAtMs() int64 {
 func (x *StoredTurn) GetDoneAtMs() int64 {
 	if x != nil {
 		return x.DoneAtMs
+	}
+	return 0
+}
+
+func (x *StoredTurn) GetDropped() bool {
+	if x != nil {
+		return x.Dropped
+	}
+	return false
+}
+
+func (x *StoredTurn) GetRetried() uint32 {
+	if x != nil {
+		return x.Retried
 	}
 	return 0
 }
@@ -788,6 +804,8 @@ type Command struct {
 	//	*Command_Fail
 	//	*Command_Renew
 	//	*Command_Tick
+	//	*Command_Retry
+	//	*Command_Drop
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -941,6 +959,24 @@ func (x *Command) GetTick() *CmdTick {
 	return nil
 }
 
+func (x *Command) GetRetry() *CmdRun {
+	if x != nil {
+		if x, ok := x.Body.(*Command_Retry); ok {
+			return x.Retry
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetDrop() *CmdRun {
+	if x != nil {
+		if x, ok := x.Body.(*Command_Drop); ok {
+			return x.Drop
+		}
+	}
+	return nil
+}
+
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -985,6 +1021,14 @@ type Command_Tick struct {
 	Tick *CmdTick `protobuf:"bytes,13,opt,name=tick,proto3,oneof"`
 }
 
+type Command_Retry struct {
+	Retry *CmdRun `protobuf:"bytes,14,opt,name=retry,proto3,oneof"`
+}
+
+type Command_Drop struct {
+	Drop *CmdRun `protobuf:"bytes,15,opt,name=drop,proto3,oneof"`
+}
+
 func (*Command_Open) isCommand_Body() {}
 
 func (*Command_Accept) isCommand_Body() {}
@@ -1004,6 +1048,10 @@ func (*Command_Fail) isCommand_Body() {}
 func (*Command_Renew) isCommand_Body() {}
 
 func (*Command_Tick) isCommand_Body() {}
+
+func (*Command_Retry) isCommand_Body() {}
+
+func (*Command_Drop) isCommand_Body() {}
 
 type CmdOpen struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2029,7 +2077,7 @@ const file_store_proto_rawDesc = "" +
 	"\fContinuation\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\rR\aattempt\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x04R\x06offset\x12\x12\n" +
-	"\x04mode\x18\x03 \x01(\tR\x04mode\"\xa8\x04\n" +
+	"\x04mode\x18\x03 \x01(\tR\x04mode\"\xdc\x04\n" +
 	"\n" +
 	"StoredTurn\x12\x16\n" +
 	"\x06client\x18\x01 \x01(\tR\x06client\x12\x18\n" +
@@ -2053,7 +2101,9 @@ const file_store_proto_rawDesc = "" +
 	"not_before\x18\x10 \x01(\x03R\tnotBefore\x12\x13\n" +
 	"\x05at_ms\x18\x11 \x01(\x03R\x04atMs\x12\x1c\n" +
 	"\n" +
-	"done_at_ms\x18\x12 \x01(\x03R\bdoneAtMs\"J\n" +
+	"done_at_ms\x18\x12 \x01(\x03R\bdoneAtMs\x12\x18\n" +
+	"\adropped\x18\x13 \x01(\bR\adropped\x12\x18\n" +
+	"\aretried\x18\x14 \x01(\rR\aretried\"J\n" +
 	"\x04Mark\x12\x16\n" +
 	"\x06client\x18\x01 \x01(\tR\x06client\x12\x18\n" +
 	"\acounter\x18\x02 \x01(\x04R\acounter\x12\x10\n" +
@@ -2090,7 +2140,7 @@ const file_store_proto_rawDesc = "" +
 	"\x04call\x18\x10 \x01(\v2\x10.skein.wire.CallR\x04call\x12\x18\n" +
 	"\asubject\x18\x11 \x01(\tR\asubject\x12\x1c\n" +
 	"\tassistant\x18\x12 \x01(\tR\tassistant\x12\x12\n" +
-	"\x04home\x18\x13 \x01(\tR\x04home\"\xb2\x04\n" +
+	"\x04home\x18\x13 \x01(\tR\x04home\"\x88\x05\n" +
 	"\aCommand\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12\x16\n" +
 	"\x06expect\x18\x02 \x01(\x04R\x06expect\x12\x13\n" +
@@ -2105,7 +2155,9 @@ const file_store_proto_rawDesc = "" +
 	" \x01(\v2\x17.skein.wire.CmdCompleteH\x00R\bcomplete\x12)\n" +
 	"\x04fail\x18\v \x01(\v2\x13.skein.wire.CmdFailH\x00R\x04fail\x12*\n" +
 	"\x05renew\x18\f \x01(\v2\x12.skein.wire.CmdRunH\x00R\x05renew\x12)\n" +
-	"\x04tick\x18\r \x01(\v2\x13.skein.wire.CmdTickH\x00R\x04tickB\x06\n" +
+	"\x04tick\x18\r \x01(\v2\x13.skein.wire.CmdTickH\x00R\x04tick\x12*\n" +
+	"\x05retry\x18\x0e \x01(\v2\x12.skein.wire.CmdRunH\x00R\x05retry\x12(\n" +
+	"\x04drop\x18\x0f \x01(\v2\x12.skein.wire.CmdRunH\x00R\x04dropB\x06\n" +
 	"\x04body\"U\n" +
 	"\aCmdOpen\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\tR\asubject\x12\x1c\n" +
@@ -2241,34 +2293,36 @@ var file_store_proto_depIdxs = []int32{
 	16, // 16: skein.wire.Command.fail:type_name -> skein.wire.CmdFail
 	12, // 17: skein.wire.Command.renew:type_name -> skein.wire.CmdRun
 	17, // 18: skein.wire.Command.tick:type_name -> skein.wire.CmdTick
-	25, // 19: skein.wire.CmdAccept.id:type_name -> skein.wire.TurnRef
-	1,  // 20: skein.wire.CmdAccept.runner:type_name -> skein.wire.Runner
-	24, // 21: skein.wire.CmdAccept.place:type_name -> skein.wire.Where
-	9,  // 22: skein.wire.CmdAccept.reply:type_name -> skein.wire.CmdReply
-	25, // 23: skein.wire.CmdStart.id:type_name -> skein.wire.TurnRef
-	1,  // 24: skein.wire.CmdStart.runner:type_name -> skein.wire.Runner
-	24, // 25: skein.wire.CmdStart.place:type_name -> skein.wire.Where
-	25, // 26: skein.wire.CmdRun.id:type_name -> skein.wire.TurnRef
-	12, // 27: skein.wire.CmdProgress.run:type_name -> skein.wire.CmdRun
-	12, // 28: skein.wire.CmdCall.run:type_name -> skein.wire.CmdRun
-	0,  // 29: skein.wire.CmdCall.call:type_name -> skein.wire.Call
-	12, // 30: skein.wire.CmdComplete.run:type_name -> skein.wire.CmdRun
-	9,  // 31: skein.wire.CmdComplete.reply:type_name -> skein.wire.CmdReply
-	12, // 32: skein.wire.CmdFail.run:type_name -> skein.wire.CmdRun
-	7,  // 33: skein.wire.Envelope.commands:type_name -> skein.wire.Command
-	7,  // 34: skein.wire.ProposeRequest.commands:type_name -> skein.wire.Command
-	21, // 35: skein.wire.ProposeResponse.results:type_name -> skein.wire.CommandResult
-	26, // 36: skein.wire.ProposeResponse.error:type_name -> skein.wire.Error
-	5,  // 37: skein.wire.CommandResult.state:type_name -> skein.wire.SessionState
-	26, // 38: skein.wire.CommandResult.error:type_name -> skein.wire.Error
-	5,  // 39: skein.wire.ReadResponse.state:type_name -> skein.wire.SessionState
-	6,  // 40: skein.wire.ReadResponse.events:type_name -> skein.wire.Event
-	26, // 41: skein.wire.ReadResponse.error:type_name -> skein.wire.Error
-	42, // [42:42] is the sub-list for method output_type
-	42, // [42:42] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	12, // 19: skein.wire.Command.retry:type_name -> skein.wire.CmdRun
+	12, // 20: skein.wire.Command.drop:type_name -> skein.wire.CmdRun
+	25, // 21: skein.wire.CmdAccept.id:type_name -> skein.wire.TurnRef
+	1,  // 22: skein.wire.CmdAccept.runner:type_name -> skein.wire.Runner
+	24, // 23: skein.wire.CmdAccept.place:type_name -> skein.wire.Where
+	9,  // 24: skein.wire.CmdAccept.reply:type_name -> skein.wire.CmdReply
+	25, // 25: skein.wire.CmdStart.id:type_name -> skein.wire.TurnRef
+	1,  // 26: skein.wire.CmdStart.runner:type_name -> skein.wire.Runner
+	24, // 27: skein.wire.CmdStart.place:type_name -> skein.wire.Where
+	25, // 28: skein.wire.CmdRun.id:type_name -> skein.wire.TurnRef
+	12, // 29: skein.wire.CmdProgress.run:type_name -> skein.wire.CmdRun
+	12, // 30: skein.wire.CmdCall.run:type_name -> skein.wire.CmdRun
+	0,  // 31: skein.wire.CmdCall.call:type_name -> skein.wire.Call
+	12, // 32: skein.wire.CmdComplete.run:type_name -> skein.wire.CmdRun
+	9,  // 33: skein.wire.CmdComplete.reply:type_name -> skein.wire.CmdReply
+	12, // 34: skein.wire.CmdFail.run:type_name -> skein.wire.CmdRun
+	7,  // 35: skein.wire.Envelope.commands:type_name -> skein.wire.Command
+	7,  // 36: skein.wire.ProposeRequest.commands:type_name -> skein.wire.Command
+	21, // 37: skein.wire.ProposeResponse.results:type_name -> skein.wire.CommandResult
+	26, // 38: skein.wire.ProposeResponse.error:type_name -> skein.wire.Error
+	5,  // 39: skein.wire.CommandResult.state:type_name -> skein.wire.SessionState
+	26, // 40: skein.wire.CommandResult.error:type_name -> skein.wire.Error
+	5,  // 41: skein.wire.ReadResponse.state:type_name -> skein.wire.SessionState
+	6,  // 42: skein.wire.ReadResponse.events:type_name -> skein.wire.Event
+	26, // 43: skein.wire.ReadResponse.error:type_name -> skein.wire.Error
+	44, // [44:44] is the sub-list for method output_type
+	44, // [44:44] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_store_proto_init() }
@@ -2288,6 +2342,8 @@ func file_store_proto_init() {
 		(*Command_Fail)(nil),
 		(*Command_Renew)(nil),
 		(*Command_Tick)(nil),
+		(*Command_Retry)(nil),
+		(*Command_Drop)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
