@@ -81,10 +81,6 @@ func eventOf(e *wire.HistoryEvent) session.Event {
 		Attempt: skein.Attempt(e.GetAttempt()), Text: e.GetText(), Source: e.GetSource(), Place: e.GetWhere().Place(),
 	}
 	ev.Call.Tool = e.GetTool()
-	for k := session.Opened; k <= session.Renewed; k++ {
-		if k.String() == e.GetKind() {
-			ev.Kind = k
-		}
-	}
+	ev.Kind = session.KindOf(e.GetKind())
 	return ev
 }

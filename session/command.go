@@ -1,6 +1,7 @@
 package session
 
 import (
+	"slices"
 	"time"
 
 	"github.com/skein-mesh/skein"
@@ -149,6 +150,14 @@ func (k Kind) String() string {
 		return kindNames[k]
 	}
 	return "unknown"
+}
+
+// KindOf gives the kind that String calls name, 0 when there is none.
+func KindOf(name string) Kind {
+	if name == "" {
+		return 0
+	}
+	return Kind(max(0, slices.Index(kindNames[:], name)))
 }
 
 // Kept reports whether the event stays in the session's history.

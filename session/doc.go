@@ -4,7 +4,8 @@
 //
 // A turn is running from the moment it is accepted. Its attempt ends with completed, with failed (then it
 // waits for the next attempt, after a back-off that doubles) or with dead, when it has failed MaxFailures
-// times. A turn whose runner was lost is started again at the next attempt number; whatever the earlier
+// times. A dead turn is a dead letter, until an operator drops it, or retries it: it then waits as if it had never
+// failed. A turn whose runner was lost is started again at the next attempt number; whatever the earlier
 // attempt still proposes is refused as fenced. A turn id is a client instance and a counter that only rises, so
 // one number a client is enough to know a repeat for ever.
 package session

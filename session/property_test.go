@@ -227,6 +227,17 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+func TestKindNames(t *testing.T) {
+	for k := Opened; k <= Dropped; k++ {
+		if got := KindOf(k.String()); got != k || k.String() == "unknown" {
+			t.Errorf("%d is %s, which reads as %d", k, k, got)
+		}
+	}
+	if a, b := KindOf(""), KindOf("unknown"); a != 0 || b != 0 {
+		t.Errorf("no kinds: got %d and %d", a, b)
+	}
+}
+
 func BenchmarkApply(b *testing.B) {
 	_, r := Apply(nil, Command{Session: "eu~b", Body: Open{Subject: "ann"}}, 0)
 	st := r.State

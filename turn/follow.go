@@ -24,6 +24,12 @@ func (d *Desk) Turn(ctx context.Context, m session.Message, emit func(session.Up
 		return skein.Fault(skein.CodeForbidden, "%s belongs to another subject", m.Session)
 	}
 	t, known := st.Turn(m.Turn)
+	if known && t.Status == session.Dead { // unless an operator has retried it meanwhile
+		if st, err = d.newest(ctx, m.Session); err != nil {
+			return err
+		}
+		t, known = st.Turn(m.Turn)
+	}
 	switch {
 	case known && t.Text != m.Text:
 		return skein.Fault(skein.CodeTurnConflict, "turn %s was sent with another text", m.Turn)
@@ -34,6 +40,18 @@ func (d *Desk) Turn(ctx context.Context, m session.Message, emit func(session.Up
 	}
 	f := follower{desk: d, msg: m, emit: emit, sent: m.Offset}
 	return f.follow(ctx, st)
+}
+
+// newest gives a session as it stands in the log; a replica that lags does not know of a retry.
+func (d *Desk) newest(ctx context.Context, id skein.SessionID) (*session.State, error) {
+	res, err := d.propose(ctx, session.Command{Session: id, Body: session.Renew{}}) // of no turn: refused, with the state
+	if err != nil {
+		return nil, err
+	}
+	if res.State == nil {
+		return nil, res.Err
+	}
+	return res.State, nil
 }
 
 func check(m session.Message) error {

@@ -132,8 +132,21 @@ func (m *memory) kinds(id skein.SessionID) []session.Kind {
 
 // script is an Answerer that does what the text says.
 type script struct {
-	mu    sync.Mutex // guards calls
-	calls []string
+	mu     sync.Mutex // guards the fields below
+	calls  []string
+	mended bool // what was hopeless is answered
+}
+
+func (s *script) mend() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mended = true
+}
+
+func (s *script) isMended() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mended
 }
 
 func (s *script) did(what string) {
@@ -181,7 +194,9 @@ func (s *script) Answer(ctx context.Context, q Question, a *Attempt) (Answer, er
 	case "broken":
 		return Answer{}, skein.Fault(skein.CodeInternal, "the model is away")
 	case "hopeless":
-		return Answer{}, ErrFinal
+		if !s.isMended() {
+			return Answer{}, ErrFinal
+		}
 	}
 	return Answer{Text: "quick " + q.Text + string(mem), Memory: mem, Source: "flow"}, nil
 }
