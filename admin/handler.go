@@ -14,7 +14,7 @@ import (
 	"github.com/skein-mesh/skein"
 )
 
-// Pages of GET /v1/sessions.
+// Pages of GET /v1/sessions and GET /v1/deadletters.
 const (
 	defaultPage = 100
 	maxPage     = 1000
@@ -29,6 +29,9 @@ func (s *Server) routes() {
 	s.mux.HandleFunc("GET /v1/regions", s.regions)
 	s.mux.HandleFunc("GET /v1/leader", s.leader)
 	s.mux.HandleFunc("GET /v1/sessions", s.sessions)
+	s.mux.HandleFunc("GET /v1/deadletters", s.deadLetters)
+	s.mux.HandleFunc("POST /v1/deadletters/{session}/{turn}/retry", s.settle("retry", s.cfg.DeadLetters.Retry))
+	s.mux.HandleFunc("POST /v1/deadletters/{session}/{turn}/drop", s.settle("drop", s.cfg.DeadLetters.Drop))
 	s.mux.HandleFunc("POST /v1/nodes/{id}/drain", func(w http.ResponseWriter, r *http.Request) { s.drain(w, r, true) })
 	s.mux.HandleFunc("POST /v1/nodes/{id}/undrain", func(w http.ResponseWriter, r *http.Request) { s.drain(w, r, false) })
 	s.mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { write(w, http.StatusOK, s.cfg.Build) })
@@ -138,17 +141,10 @@ func (s *Server) leader(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) sessions(w http.ResponseWriter, r *http.Request) {
-	limit, err := pageSize(r.URL.Query().Get("limit"))
+	after, limit, err := pageOf(r)
 	if err != nil {
 		s.fail(w, err)
 		return
-	}
-	after := skein.SessionID(r.URL.Query().Get("after"))
-	if after != "" {
-		if err := after.Validate(); err != nil {
-			s.fail(w, err)
-			return
-		}
 	}
 	// One more than asked for says whether there is a next page.
 	list, err := s.cfg.Group.Sessions(r.Context(), after, limit+1)
@@ -165,6 +161,17 @@ func (s *Server) sessions(w http.ResponseWriter, r *http.Request) {
 		page.Sessions = []Session{}
 	}
 	write(w, http.StatusOK, page)
+}
+
+// pageOf reads which page is asked for.
+func pageOf(r *http.Request) (after skein.SessionID, limit int, err error) {
+	if limit, err = pageSize(r.URL.Query().Get("limit")); err != nil {
+		return "", 0, err
+	}
+	if after = skein.SessionID(r.URL.Query().Get("after")); after != "" {
+		err = after.Validate()
+	}
+	return after, limit, err
 }
 
 func pageSize(s string) (int, error) {

@@ -87,6 +87,7 @@ type GroupStatus struct {
 	Spares       []skein.NodeID `json:"spares"`
 	Sessions     int            `json:"sessions"`
 	OpenTurns    int            `json:"open_turns"`
+	DeadLetters  int            `json:"dead_letters"`
 	SurvivesZone bool           `json:"survives_zone"`
 }
 

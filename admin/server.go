@@ -36,10 +36,11 @@ type Config struct {
 	// Token opens everything; empty: only /healthz, /readyz and /livez are answered.
 	Token string
 
-	Mesh    Mesh
-	Group   Group
-	Health  Health
-	Metrics http.Handler // GET /metrics; nil: 404
+	Mesh        Mesh
+	Group       Group
+	DeadLetters DeadLetters
+	Health      Health
+	Metrics     http.Handler // GET /metrics; nil: 404
 
 	// Refused is told the code of every refused request, for a metric; nil: nobody is told.
 	Refused func(skein.Code)
@@ -62,8 +63,8 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Node == "" {
 		faults = append(faults, errors.New("admin: Node is empty"))
 	}
-	if cfg.Mesh == nil || cfg.Group == nil || cfg.Health == nil {
-		faults = append(faults, errors.New("admin: Mesh, Group and Health are needed"))
+	if cfg.Mesh == nil || cfg.Group == nil || cfg.DeadLetters == nil || cfg.Health == nil {
+		faults = append(faults, errors.New("admin: Mesh, Group, DeadLetters and Health are needed"))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err

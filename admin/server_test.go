@@ -31,6 +31,8 @@ type fakeNode struct {
 	sessions []Session
 	live     error
 	ready    error
+	letters  []DeadLetter
+	dropped  []string
 	hold     chan struct{} // Drain waits for it when set
 	held     chan struct{} // Drain says here that it waits
 }
@@ -91,7 +93,7 @@ func newFake() *fakeNode {
 func newServer(t *testing.T, f *fakeNode, change func(*Config)) *Server {
 	t.Helper()
 	cfg := Config{Node: "eu-a-1", Region: "eu", Zone: "a", Token: testToken, Build: Build{Version: "1.2.3"},
-		Mesh: f, Group: f, Health: f,
+		Mesh: f, Group: f, DeadLetters: f, Health: f,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "up 1\n") })}
 	if change != nil {
 		change(&cfg)
@@ -275,7 +277,7 @@ func TestRunStops(t *testing.T) {
 
 func TestNewWantsItsParts(t *testing.T) {
 	_, err := New(Config{})
-	if err == nil || !strings.Contains(err.Error(), "Node is empty") || !strings.Contains(err.Error(), "Mesh, Group and Health") {
+	if err == nil || !strings.Contains(err.Error(), "Node is empty") || !strings.Contains(err.Error(), "Mesh, Group, DeadLetters and Health") {
 		t.Errorf("got %v, want both faults", err)
 	}
 }
@@ -285,7 +287,7 @@ func FuzzSessionsQuery(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, query string) {
-		s, err := New(Config{Node: "n", Token: testToken, Mesh: newFake(), Group: newFake(), Health: newFake()})
+		s, err := New(Config{Node: "n", Token: testToken, Mesh: newFake(), Group: newFake(), DeadLetters: newFake(), Health: newFake()})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,7 +16,8 @@ func (n *Node) openAdmin() error {
 	var err error
 	n.admin, err = admin.New(admin.Config{
 		Node: n.cfg.Node, Region: n.cfg.Region, Zone: n.cfg.Zone, Incarnation: n.self.Incarnation, Build: Build(),
-		Token: n.secrets.admin, Mesh: adminMesh{n}, Group: adminGroup{n}, Health: health{n}, Metrics: n.metrics(), Log: n.log,
+		Token: n.secrets.admin, Mesh: adminMesh{n}, Group: adminGroup{n},
+		DeadLetters: deadLetters{n}, Health: health{n}, Metrics: n.metrics(), Log: n.log,
 		Refused: func(c skein.Code) {
 			n.meters.Counter("skein_admin_refused_total", "Operators' requests that were refused, by code.", label("code", c.String())).Inc()
 		},
@@ -94,7 +95,7 @@ func (a adminGroup) Status() admin.GroupStatus {
 	return admin.GroupStatus{
 		Role: st.Role, Leader: st.Leader, Term: st.Term, Quorum: a.n.group.Quorum(), Applied: st.Applied, Durable: st.Durable,
 		Commit: st.Commit, HashIndex: index, Hash: hex.EncodeToString(hash[:]), Voters: st.Voters, Spares: st.Spares,
-		Sessions: st.Sessions, OpenTurns: st.OpenTurns, SurvivesZone: st.SurvivesZone,
+		Sessions: st.Sessions, OpenTurns: st.OpenTurns, DeadLetters: st.DeadLetters, SurvivesZone: st.SurvivesZone,
 	}
 }
 

@@ -69,6 +69,7 @@ func (s *scraper) group() {
 	set("skein_group_applied_index", "Log index that this node's memory has.", float64(st.Applied))
 	set("skein_group_durable_index", "Log index that this node's database has.", float64(st.Durable))
 	set("skein_group_sessions", "Sessions in this node's replica.", float64(st.Sessions))
+	set("skein_dead_letters", "Dead turns in this node's replica that no operator has retried or dropped.", float64(st.DeadLetters))
 	set("skein_group_open_turns", "Turns in this node's replica that wait for their reply.", float64(st.OpenTurns))
 }
 
