@@ -44,13 +44,19 @@ func (n *Node) openGroup() error {
 	n.group, err = replication.Open(replication.Config{
 		Node: n.cfg.Node, Region: n.cfg.Region, Zone: n.cfg.Zone, Dir: n.replicaDir(),
 		Layer: n.mesh.RaftLayer(serviceRaft), Voters: n.cfg.Voters, Peers: groupPeers{n}, Log: n.log,
-		Unreadable: func() { n.badStream(serviceGroup) },
+		Unreadable: func() { n.badStream(serviceGroup) }, RTT: n.roundTrip,
 	})
 	if err != nil {
 		return err
 	}
 	n.mesh.Handle(serviceGroup, n.group.Serve)
 	return nil
+}
+
+// roundTrip estimates the way to a node and back, 0 where nothing is known.
+func (n *Node) roundTrip(node skein.NodeID) time.Duration {
+	rtt, _ := n.mesh.RTT(node)
+	return rtt
 }
 
 // groupPeers shows the region's members to the group.

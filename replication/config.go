@@ -33,7 +33,8 @@ type Candidate struct {
 	Draining bool // takes no new work; it is never made a voter
 }
 
-// Timing is how fast a group notices, decides and writes. Every replica of a group should use the same.
+// Timing is how fast a group notices, decides and writes. Every replica of a group should use the same. Heartbeat,
+// Election and Lease are the least: they grow with slow disks, long round trips and frequent elections, see Status.
 type Timing struct {
 	Heartbeat time.Duration // silence before a follower calls an election; default 300 ms
 	Election  time.Duration // how long a candidate waits, at least Heartbeat; default 300 ms
@@ -60,6 +61,9 @@ type Config struct {
 	Timing Timing
 	// Unreadable is called for each stream of a peer that ended with a frame that cannot be read; nil: nobody is told.
 	Unreadable func()
+
+	// RTT estimates the round trip to a node, 0 where nothing is known; nil: never. Election timeouts follow it.
+	RTT func(skein.NodeID) time.Duration
 
 	// SnapshotEntries is how many log entries call for a snapshot; default 8192. TrailingEntries is how many
 	// stay in the log behind one, for followers that lag; default 4096.

@@ -176,6 +176,7 @@ func (g *Group) Run(ctx context.Context) error {
 	service.Go(func() { g.follow(inner, r) })
 	service.Go(func() { g.search(inner) })
 	service.Go(func() { g.unfence(inner, r) })
+	service.Go(func() { g.pace(inner, r) })
 	service.Go(func() { g.announce(inner) })
 	writers.Go(func() { g.disk.store.run(inner, g.cfg.Timing.Flush) })
 	writers.Go(func() { g.raftLog.run(inner) })

@@ -25,6 +25,10 @@ type Status struct {
 	OpenTurns      int
 	DeadLetters    int // in the local replica
 
+	// The present timeouts: silence before a follower calls an election, how long a candidate waits, silence of a
+	// majority before a leader steps down.
+	Heartbeat, Election, Lease time.Duration
+
 	SurvivesZone bool // a majority of the voters stays when any one zone is lost
 	Fenced       bool // this node set its state aside and does not vote until it has caught up
 	DiskHung     bool // a write to the log has run for more than two seconds
@@ -43,6 +47,9 @@ func (g *Group) Status() Status {
 		return s
 	}
 	s.Term, s.Commit, s.Fenced = r.CurrentTerm(), r.CommitIndex(), g.transport.fenced.Load()
+	timeouts := r.ReloadableConfig()
+	s.Heartbeat, s.Election = timeouts.HeartbeatTimeout, timeouts.ElectionTimeout
+	s.Lease = g.cfg.Timing.Lease + time.Duration(g.transport.patience.Load())
 	for _, x := range r.GetConfiguration().Configuration().Servers {
 		voter := x.Suffrage == raft.Voter
 		if id := skein.NodeID(x.ID); voter {

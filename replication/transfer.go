@@ -66,7 +66,7 @@ func (g *Group) heirs(r *raft.Raft) []skein.NodeID {
 
 // awaitLoss waits until this node no longer leads, for as long as a transfer may take.
 func (g *Group) awaitLoss(ctx context.Context, r *raft.Raft) bool {
-	late := time.NewTimer(2*g.cfg.Timing.Election + 200*time.Millisecond)
+	late := time.NewTimer(2*r.ReloadableConfig().ElectionTimeout + 200*time.Millisecond)
 	defer late.Stop()
 	look := time.NewTicker(10 * time.Millisecond)
 	defer look.Stop()

@@ -43,8 +43,12 @@ type transport struct {
 	pumps sync.WaitGroup
 	spool chan struct{} // capacity 1: one snapshot at a time
 
-	mu      sync.Mutex // guards matched
+	// patience is by how much the library's leader lease is stretched, in nanoseconds.
+	patience atomic.Int64
+
+	mu      sync.Mutex // guards the fields below
 	matched map[raft.ServerID]uint64
+	pulses  map[raft.ServerID]*pulse // each belongs to the follower's heartbeat loop in the library
 }
 
 var _ raft.WithPreVote = (*transport)(nil)
@@ -57,7 +61,7 @@ func newTransport(layer *trackedLayer, dir string, silent func() bool, logger *r
 	t := &transport{
 		NetworkTransport: inner, layer: layer, silent: silent, dir: dir,
 		rpcs: make(chan raft.RPC), stop: make(chan struct{}), spool: make(chan struct{}, 1),
-		matched: map[raft.ServerID]uint64{},
+		matched: map[raft.ServerID]uint64{}, pulses: map[raft.ServerID]*pulse{},
 	}
 	t.pumps.Go(t.pump)
 	return t
@@ -171,6 +175,9 @@ func removeSpooled(dir string) error {
 func (t *transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	if t.silent() {
 		return errSilent
+	}
+	if isHeartbeat(req) {
+		return t.heartbeat(id, addr, req, resp)
 	}
 	err := t.NetworkTransport.AppendEntries(id, addr, req, resp)
 	if err == nil && resp.Success {

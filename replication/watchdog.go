@@ -29,6 +29,7 @@ type watchedLog struct {
 	since  atomic.Int64
 	broken atomic.Pointer[error]
 	epoch  time.Time // since counts from here
+	syncs  syncTimes // how long appends took
 }
 
 // rawLog is what watchedLog watches; a test puts a slow or failing one here.
@@ -97,7 +98,10 @@ func (w *watchedLog) GetLog(index uint64, l *raft.Log) error {
 func (w *watchedLog) StoreLog(l *raft.Log) error { return w.StoreLogs([]*raft.Log{l}) }
 
 func (w *watchedLog) StoreLogs(logs []*raft.Log) error {
-	return w.write("append to the log", func() error { return w.inner.StoreLogs(logs) })
+	began := time.Now()
+	err := w.write("append to the log", func() error { return w.inner.StoreLogs(logs) })
+	w.syncs.add(time.Since(began), time.Now())
+	return err
 }
 
 func (w *watchedLog) DeleteRange(low, high uint64) error {
