@@ -139,6 +139,16 @@ func (w *watcher) act(a failover.Action, f func(context.Context) error) {
 	})
 }
 
+// stillWanted reports whether the turn stands where it stood when the machine decided, so that a refusal was only for
+// now: its attempt failed meanwhile, and it waits for its back-off to end.
+func stillWanted(st *session.State, a failover.TakeTurn) bool {
+	if st == nil {
+		return false
+	}
+	t, ok := st.OpenTurn()
+	return ok && t.ID == a.Turn && t.Attempt < a.Attempt
+}
+
 // takeTurn commits the new attempt, then tells the node that it is its own; when that fails, the machine gives out
 // the attempt after it. A refusal by the log means that the turn has moved on, which is what was wanted.
 func (n *Node) takeTurn(ctx context.Context, a failover.TakeTurn) error {
@@ -152,6 +162,8 @@ func (n *Node) takeTurn(ctx context.Context, a failover.TakeTurn) error {
 	switch {
 	case err != nil:
 		return err
+	case stillWanted(res[0].State, a):
+		return res[0].Err
 	case res[0].Err != nil:
 		n.log.Info("take-over not needed", "session", a.Session, "turn", a.Turn.String(), "reason", res[0].Err)
 		return nil

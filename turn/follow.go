@@ -216,7 +216,8 @@ func (f *follower) tell(st *session.State) (done bool, err error) {
 		up.Kind, up.Offset, up.Text, up.Source, up.Mode = session.UpdateCompleted, 0, t.Reply, t.Source, ""
 		return true, f.emit(up)
 	case session.Dead:
-		return true, skein.Fault(skein.CodeTurnDead, "turn %s failed %d times: %s", t.ID, t.Failures, t.Reason)
+		// the reason may name servers and tools: operators see it among the dead letters
+		return true, skein.Fault(skein.CodeTurnDead, "turn %s could not be answered; attempts that failed: %d", t.ID, t.Failures)
 	}
 	return false, nil
 }
