@@ -11,6 +11,13 @@ import (
 	"github.com/skein-mesh/skein/session"
 )
 
+// advance passes committed time.
+func (m *memory) advance(by time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.clock += session.Committed(by)
+}
+
 // must commits one command as an operator or the group's leader does.
 func (m *memory) must(t *testing.T, body session.Body) *session.State {
 	t.Helper()
@@ -64,7 +71,7 @@ func TestDeadTurnBlocksNoOther(t *testing.T) {
 		go func() { second <- b.ask(t.Context(), message(2, "hi")) }()
 		time.Sleep(time.Second)
 		turn := message(1, "").Turn
-		m.clock += session.Committed(time.Minute)
+		m.advance(time.Minute)
 		m.must(t, session.Start{Turn: turn, Attempt: 2, Runner: skein.Runner{Node: "n2", Incarnation: 1}})
 		m.must(t, session.Fail{Run: session.Run{Turn: turn, Attempt: 2}, Reason: "away", Final: true})
 		if got := <-first; !errors.Is(got.err, skein.ErrTurnDead) {

@@ -67,7 +67,7 @@ func newRoot() *cobra.Command {
 		return &usageError{fmt.Errorf("%w; `%s --help` lists the flags", err, cmd.CommandPath())}
 	})
 	root.AddCommand(devCommand(), agentCommand(), chatCommand(), watchCommand(), membersCommand(), regionsCommand(),
-		sessionsCommand(), drainCommand(true), drainCommand(false), tokenCommand(), caCommand(), benchCommand(), versionCommand())
+		sessionsCommand(), deadLettersCommand(), drainCommand(true), drainCommand(false), tokenCommand(), caCommand(), benchCommand(), versionCommand())
 	return root
 }
 
