@@ -76,6 +76,9 @@ func (d deadLetters) settle(ctx context.Context, id skein.SessionID, turn skein.
 	run := session.Run{Turn: turn}
 	if t, ok := look.State.Turn(turn); ok {
 		run.Attempt = t.Attempt
+		if t.Status.Open() && t.Retried > 0 { // a retry that comes twice is known, also when the attempt has begun
+			run.Attempt = t.Retried
+		}
 	}
 	res, err := d.propose(ctx, id, order(run))
 	if err == nil {

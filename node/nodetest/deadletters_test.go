@@ -175,8 +175,16 @@ func TestDeadLetters(t *testing.T) {
 		if done.Status != "waiting" || done.Known {
 			t.Errorf("retry: got %+v", done)
 		}
+		m.Eventually("the next attempt", 5*time.Second, func() bool {
+			m.operate(bare, "POST", path(back, kept, "retry"), &done)
+			return done.Known && done.Status == "running"
+		})
 		m.Kill(leader)
 		m.answered(back, kept, "explain mountain kept")
+		var none struct{}
+		if f := m.operate(bare, "POST", path(back, kept, "retry"), &none); f.Error.Number != skein.CodeConflict {
+			t.Errorf("retry of an answered turn: got %+v", f)
+		}
 		m.Eventually("no letters", 5*time.Second, func() bool { return m.letters(m.Leader("eu")) == "" })
 		m.countLetters(bare, m.Leader("eu"))
 		m.Start(leader)
