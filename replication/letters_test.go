@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/raft"
 	bolt "go.etcd.io/bbolt"
+	"pgregory.net/rapid"
 
 	"github.com/skein-mesh/skein"
 	"github.com/skein-mesh/skein/session"
@@ -120,6 +121,52 @@ func TestLettersAcrossDiskAndOverlay(t *testing.T) {
 	if n := s.openCount(); n != 1 {
 		t.Errorf("open turns: got %d, want that of the retry", n)
 	}
+}
+
+// Whatever is in memory and on the disk, the pages together are what a look at every session gives.
+func TestLettersListIsComplete(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		s, err := openStore(t.TempDir(), func(err error) { t.Error(err) })
+		if err != nil {
+			r.Fatal(err)
+		}
+		defer s.close()
+		m := machineOn(t, s)
+		var index uint64
+		apply := func(cmds ...session.Command) {
+			index++
+			m.ApplyBatch([]*raft.Log{entryOf(t, index, cmds...)})
+		}
+		for n := range 8 {
+			apply(dieCmds(n, rapid.IntRange(0, 3).Draw(r, "deaths"))...)
+		}
+		for range rapid.IntRange(0, 20).Draw(r, "steps") {
+			n, turn := rapid.IntRange(0, 9).Draw(r, "session"), rapid.IntRange(1, 4).Draw(r, "turn")
+			switch rapid.IntRange(0, 4).Draw(r, "what") {
+			case 0:
+				if err := s.flush(); err != nil {
+					r.Fatal(err)
+				}
+			case 1:
+				apply(openCmd(n), askCmd(n, turn), failCmd(n, turn))
+			case 2:
+				apply(retryCmd(n, turn))
+			default:
+				apply(dropCmd(n, turn))
+			}
+		}
+		var want []string
+		states, err := s.list("", maxSessions)
+		if err != nil {
+			r.Fatal(err)
+		}
+		for _, st := range states {
+			for _, l := range appendLetters(nil, st) {
+				want = append(want, fmt.Sprintf("%s/%d", strings.TrimPrefix(string(l.Session), "eu~"), l.Turn.Counter))
+			}
+		}
+		wantLetters(t, "pages", s, strings.Join(want, " "), len(want))
+	})
 }
 
 func TestLettersSurviveRestartAndSnapshot(t *testing.T) {
