@@ -1,15 +1,11 @@
 package assistant
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/url"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/skein-mesh/skein/session"
@@ -30,21 +26,37 @@ func (t *turn) call(ctx context.Context, s *step) (value, error) {
 		}
 		return t.keep(tool.pick(response))
 	}
-	call := session.Call{ID: t.callID(s), Tool: tool.name, Args: t.callArgs(tool)}
-	if len(call.Args) > session.MaxPayload {
-		return value{}, fmt.Errorf("%w %s: arguments of %d bytes", errTool, tool.name, len(call.Args))
-	}
-	if tool.sideEffect {
-		call.Key = t.callKey(tool, call.ID)
-		if t.unsettled(call.ID) && !tool.idempotent {
-			return value{}, errUnsettled
-		}
+	call, err := t.callOf(tool, t.callID(s))
+	if err != nil {
+		return value{}, err
 	}
 	do := t.doHTTP
 	if mocked {
 		do = t.doMock
 	}
-	return t.throughHost(ctx, call, func(ctx context.Context) (string, error) { return do(ctx, tool, call.Key) })
+	return t.throughHost(ctx, call, func(ctx context.Context) (string, error) { return do(ctx, tool, call) })
+}
+
+// callOf gives the call as it stands in the log: a side effect that an earlier attempt began keeps the key and
+// the arguments that were committed then, since what they are made of may read otherwise by now.
+func (t *turn) callOf(tool *tool, id string) (session.Call, error) {
+	args := t.callArgs(tool)
+	if tool.sideEffect {
+		if begun, ok := t.begun(id); ok {
+			return begun, tool.repeats(begun, args.String())
+		}
+	}
+	if err := staysInside(args.fields["url"].text); err != nil {
+		return session.Call{}, fmt.Errorf("%w %s: %w", errTool, tool.name, err)
+	}
+	call := session.Call{ID: id, Tool: tool.name, Args: args.String()}
+	if len(call.Args) > session.MaxPayload {
+		return call, fmt.Errorf("%w %s: arguments of %d bytes", errTool, tool.name, len(call.Args))
+	}
+	if tool.sideEffect {
+		call.Key = t.callKey(tool, id)
+	}
+	return call, nil
 }
 
 // throughHost lets the host run do, or give the outcome that it has. What the tool did wrong is an errTool;
@@ -75,13 +87,25 @@ func (t *turn) throughHost(ctx context.Context, call session.Call, do func(conte
 // errUnsettled: an earlier attempt began the call, and nobody knows how it ended.
 var errUnsettled = fmt.Errorf("%w: an earlier call has no outcome", errTool)
 
-func (t *turn) unsettled(id string) bool {
-	for _, c := range t.in.Calls {
-		if c.ID == id && !c.Done {
-			return true
-		}
+// begun gives the call of an earlier attempt that has no outcome.
+func (t *turn) begun(id string) (session.Call, bool) {
+	i := slices.IndexFunc(t.in.Calls, func(c session.Call) bool { return c.ID == id && !c.Done })
+	if i < 0 {
+		return session.Call{}, false
 	}
-	return false
+	return t.in.Calls[i], true
+}
+
+// repeats reports whether a call that was begun may be made again: its receiver knows the key, and what was
+// sent can be sent again byte for byte. args is what would be sent now.
+func (tool *tool) repeats(begun session.Call, args string) error {
+	if !tool.idempotent || begun.Key == "" || begun.Tool != tool.name {
+		return errUnsettled
+	}
+	if begun.Args != args && tool.http != nil && tool.http.json.secret() {
+		return errUnsettled // the log has names where the body had values, and what a user said may look like one
+	}
+	return nil
 }
 
 // mocked reports whether the mock stands in: there is nothing else, or a variable in the URL is not set.
@@ -118,7 +142,7 @@ func (t *turn) callKey(tool *tool, id string) string {
 
 // callArgs is what the log keeps of a call: what is sent, with the names of environment variables instead of
 // their values and without headers, since those may be secret.
-func (t *turn) callArgs(tool *tool) string {
+func (t *turn) callArgs(tool *tool) value {
 	args := value{kind: objectKind, fields: map[string]value{}}
 	if h := tool.http; h != nil {
 		args.fields["method"] = text(h.method)
@@ -127,7 +151,7 @@ func (t *turn) callArgs(tool *tool) string {
 			args.fields["json"] = h.json.fill(t, nil)
 		}
 	}
-	return args.String()
+	return args
 }
 
 func (t *turn) mockResponse(tool *tool) (value, error) {
@@ -143,7 +167,7 @@ func (t *turn) mockResponse(tool *tool) (value, error) {
 	return m.other.fill(t, nil), nil
 }
 
-func (t *turn) doMock(ctx context.Context, tool *tool, _ string) (string, error) {
+func (t *turn) doMock(ctx context.Context, tool *tool, _ session.Call) (string, error) {
 	if tool.mock.delay > 0 && !t.a.offline {
 		timer := time.NewTimer(tool.mock.delay)
 		defer timer.Stop()
@@ -171,105 +195,9 @@ func (t *turn) keep(v value) (value, error) {
 
 func (t *turn) result(tool *tool, response value) (string, error) {
 	v, err := t.keep(tool.pick(response))
-	return v.String(), err
-}
-
-// doHTTP sends the request; a tool that only reads is tried again after a short pause.
-func (t *turn) doHTTP(ctx context.Context, tool *tool, key string) (string, error) {
-	if t.a.deps.HTTP == nil {
-		return "", fmt.Errorf("%w %s: there is no HTTP client", errTool, tool.name)
-	}
-	var last error
-	for try := range tool.http.retries + 1 {
-		if try > 0 {
-			timer := time.NewTimer(100 * time.Millisecond << try)
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				timer.Stop()
-				return "", context.Cause(ctx)
-			}
-		}
-		response, again, err := t.request(ctx, tool, key)
-		if err == nil {
-			return t.result(tool, response)
-		}
-		if last = err; !again {
-			break
-		}
-	}
-	return "", last
-}
-
-// request sends one request; again says whether the fault may pass.
-func (t *turn) request(ctx context.Context, tool *tool, key string) (response value, again bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, tool.http.timeout)
-	defer cancel()
-	req, err := t.newRequest(ctx, tool, key)
 	if err != nil {
-		return value{}, false, fmt.Errorf("%w %s: %w", errTool, tool.name, err)
+		return "", err
 	}
-	client := *t.a.deps.HTTP
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	resp, err := client.Do(req)
-	if err != nil {
-		return value{}, true, fmt.Errorf("%w %s: %w", errTool, tool.name, withoutURL(err))
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
-	switch {
-	case err != nil:
-		return value{}, true, fmt.Errorf("%w %s: %w", errTool, tool.name, err)
-	case len(body) > maxBody:
-		return value{}, false, fmt.Errorf("%w %s: a response over %d bytes", errTool, tool.name, maxBody)
-	case resp.StatusCode == http.StatusNotFound && !tool.sideEffect:
-		return value{}, false, nil // what was asked for is not there: an answer, not a fault
-	case resp.StatusCode/100 != 2:
-		return value{}, resp.StatusCode/100 == 5, fmt.Errorf("%w %s: status %d", errTool, tool.name, resp.StatusCode)
-	case len(bytes.TrimSpace(body)) == 0:
-		return value{}, false, nil
-	}
-	if response, err = parseJSON(body); err != nil {
-		return value{}, false, fmt.Errorf("%w %s: its response: %w", errTool, tool.name, err)
-	}
-	return response, false, nil
-}
-
-func (t *turn) newRequest(ctx context.Context, tool *tool, key string) (*http.Request, error) {
-	h := tool.http
-	var body io.Reader
-	if h.json != nil {
-		body = strings.NewReader(h.json.fill(t, t.a.env).String())
-	}
-	req, err := http.NewRequestWithContext(ctx, h.method, h.url.render(t, t.a.env, escape), body)
-	if err != nil {
-		return nil, withoutURL(err)
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	req.Header.Set("Accept", "application/json")
-	if key != "" {
-		req.Header.Set("Idempotency-Key", key)
-	}
-	for name, tpl := range h.headers {
-		req.Header.Set(name, strings.NewReplacer("\r", "", "\n", "").Replace(tpl.render(t, t.a.env, nil)))
-	}
-	return req, nil
-}
-
-// escape makes what is inserted one part of a path or a query; dots alone would walk the path.
-func escape(s string) string {
-	if strings.Trim(s, ".") == "" {
-		return strings.ReplaceAll(s, ".", "%2E")
-	}
-	return strings.ReplaceAll(url.QueryEscape(s), "+", "%20")
-}
-
-// withoutURL drops the address from an error of net/http: it may hold a secret, and errors are stored.
-func withoutURL(err error) error {
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		return e.Err
-	}
-	return err
+	b, err := v.MarshalJSON() // not String, which writes a text without quotes and nil as nothing
+	return string(b), err
 }

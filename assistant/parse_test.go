@@ -40,6 +40,11 @@ func TestParseFaults(t *testing.T) {
 		{"confirmed on one path", head + "tools: {t: {side_effect: true, mock: {a: 1}}}\n" +
 			"flows: {f: {steps: [{if: intent == 'x', steps: [{confirm: sure?}]}, {call: t}]}}\n", "on every path"},
 		{"post reads", head + "tools: {t: {http: {method: POST, url: 'http://x/'}}}\n", "say side_effect: true"},
+		{"key of the time", head + "tools: {t: {http: {url: 'http://x/', idempotency_key: '{{ now }}'}}}\n",
+			"test.yaml:2:55: tool t: http: idempotency_key: now may differ at a second attempt"},
+		{"key of a result", head + "tools: {t: {http: {url: 'http://x/', idempotency_key: 'a-{{ result.id }}'}}}\n", "idempotency_key: result may differ"},
+		{"inserted host", head + "slots: {a: {type: text}}\ntools: {t: {http: {url: 'http://{{ slots.a }}/'}}}\n", "stands behind the host and a '/'"},
+		{"longer host", head + "slots: {a: {type: text}}\ntools: {t: {http: {url: '${BASE}{{ slots.a }}/'}}}\n", "stands behind the host and a '/'"},
 		{"secret", head + "tools: {t: {http: {url: '${secret:x}'}}}\n", "want the name of an environment variable"},
 		{"path", head + "tools: {t: {mock: {a: 1}, returns: {a: 'b.c'}}}\n", "want a path"},
 		{"language of text", head + "flows: {f: {steps: [{say: {zh: 好}}]}}\n", "no text in the default language en"},

@@ -128,6 +128,23 @@ func (t *template) variables() []string {
 	return out
 }
 
+// opensHost reports whether something is inserted into the host of the URL that t writes.
+func (t *template) opensHost() bool {
+	for _, p := range t.parts {
+		if p.expr != nil {
+			return true
+		}
+		_, behind, found := strings.Cut(p.lit, "://")
+		if !found {
+			behind = p.lit
+		}
+		if strings.ContainsAny(behind, "/?#") {
+			return false
+		}
+	}
+	return false
+}
+
 // value gives the value itself when t is one insertion alone, so that a number stays a number; text otherwise.
 func (t *template) value(v voice) value {
 	if len(t.parts) == 1 && t.parts[0].expr != nil {

@@ -89,7 +89,12 @@ func (d *decoder) httpTool(n ast.Node, what string, t *tool, def *definition) {
 		field{"method", func(n ast.Node) {
 			h.method = d.choice(n, what+": method", http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete)
 		}},
-		field{"url", func(n ast.Node) { h.url = d.template(n, d.text(n, what+": url"), what+": url", def, toolRoots) }},
+		field{"url", func(n ast.Node) {
+			h.url = d.template(n, d.text(n, what+": url"), what+": url", def, toolRoots)
+			if h.url != nil && h.url.opensHost() {
+				d.fault(n, "%s: url: what is inserted stands behind the host and a '/'", what)
+			}
+		}},
 		field{"headers", func(n ast.Node) {
 			for _, e := range d.entries(n, what+": headers") {
 				h.headers[e.key] = d.template(e.val, d.text(e.val, what+": headers"), what+": headers", def, toolRoots)
@@ -99,12 +104,28 @@ func (d *decoder) httpTool(n ast.Node, what string, t *tool, def *definition) {
 		field{"timeout", func(n ast.Node) { h.timeout = d.duration(n, what+": timeout", maxTimeout) }},
 		field{"retries", func(n ast.Node) { h.retries = min(d.integer(n, what+": retries", 0), maxRetries) }},
 		field{"idempotency_key", func(n ast.Node) {
-			t.key = d.template(n, d.text(n, what+": idempotency_key"), what+": idempotency_key", def, toolRoots)
+			d.key(n, what+": idempotency_key", t, def)
 		}})
 	if h.url == nil {
 		d.fault(n, "%s: the url is missing", what)
 		h.url = &template{}
 	}
+}
+
+// key reads the template of an idempotency key. The time, and the result of a tool that only reads, are others at
+// a second attempt, which would then make a second call.
+func (d *decoder) key(n ast.Node, what string, t *tool, def *definition) {
+	t.key = d.template(n, d.text(n, what), what, def, toolRoots)
+	if t.key == nil {
+		return
+	}
+	t.key.exprs(func(e *expr) {
+		e.paths(func(path []string) {
+			if path[0] == "now" || path[0] == "result" {
+				d.fault(n, "%s: %s may differ at a second attempt of the turn; name session and slots", what, path[0])
+			}
+		})
+	})
 }
 
 // mockTool reads a mock. The keys delay, by, cases and fail steer it; all others are its response.
@@ -164,6 +185,15 @@ func (p *payload) add(name string, f *payload) {
 	p.fields[name] = f
 	p.keys = append(p.keys, name)
 	slices.Sort(p.keys)
+}
+
+// secret reports whether p names a variable of the environment.
+func (p *payload) secret() bool {
+	if p == nil {
+		return false
+	}
+	return p.tpl != nil && len(p.tpl.variables()) > 0 || slices.ContainsFunc(p.list, (*payload).secret) ||
+		slices.ContainsFunc(p.keys, func(k string) bool { return p.fields[k].secret() })
 }
 
 // fill gives the payload with its templates written. env may be nil.

@@ -177,9 +177,107 @@ func TestHostFaultIsTriedAgain(t *testing.T) {
 }
 
 func TestEscape(t *testing.T) {
-	for in, want := range map[string]string{"a b": "a%20b", "../x": "..%2Fx", "..": "%2E%2E", "a&b=c": "a%26b%3Dc", "鞋": "%E9%9E%8B", "": ""} {
+	for in, want := range map[string]string{"a b": "a%20b", "../x": "..%2Fx", "a&b=c": "a%26b%3Dc", "鞋": "%E9%9E%8B", "": ""} {
 		if got := escape(in); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
+	}
+}
+
+func TestURLStaysInItsTemplate(t *testing.T) {
+	const src = `
+assistant: {id: x, languages: [en]}
+intents: {look: {en: ["look up"]}}
+slots: {n: {from: {text: whole_message}, only_when: asked}}
+tools: {look: {http: {url: "${BASE}/item/{{ slots.n }}/part?q={{ slots.n }}"}}}
+flows:
+  look:
+    start: {intent: look}
+    steps: [{collect: n, ask: what?}, {call: look, on_error: {say: no luck, goto: end}}, {say: found}]
+`
+	tests := []struct{ say, path string }{ // no path: refused before anything is sent
+		{"SO1", "/item/SO1/part?q=SO1"},
+		{"1..2", "/item/1..2/part?q=1..2"},
+		{"a?b#c", "/item/a%3Fb%23c/part?q=a%3Fb%23c"},
+		{"%2e%2e", "/item/%252e%252e/part?q=%252e%252e"},
+		{"a@b:c;d", "/item/a%40b%3Ac%3Bd/part?q=a%40b%3Ac%3Bd"},
+		{"..", ""}, {".", ""}, {"...", ""}, {"../x", ""}, {`..\x`, ""}, {"x/..", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.say, func(t *testing.T) {
+			got := ""
+			srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.RequestURI }))
+			defer srv.Close()
+			a := mustParse(t, src).With(Deps{HTTP: srv.Client(), Env: func(string) string { return srv.URL }})
+			k := newTalk(t, a)
+			k.say("look up")
+			want := "found"
+			if tt.path == "" {
+				want = "no luck"
+			}
+			if reply := k.say(tt.say).Text; reply != want || got != tt.path {
+				t.Errorf("got %q with the request %q, want %q with %q", reply, got, want, tt.path)
+			}
+			if tt.path == "" && len(k.host.calls) > 0 {
+				t.Errorf("the log would hold %v", k.host.calls)
+			}
+		})
+	}
+}
+
+// repeated is a call whose key and body an earlier attempt may have made otherwise.
+const repeated = `
+assistant: {id: x, languages: [en]}
+intents: {pay: {en: [pay now]}}
+slots: {n: {type: number}}
+tools:
+  pay:
+    side_effect: true
+    idempotent: true
+    http: {method: POST, url: "${BASE}/pay/{{ now | date('iso') }}", json: {at: "{{ now }}"JSON}, idempotency_key: "{{ lang }}-pay"}
+    returns: {id: "$.id"}
+flows:
+  pay: {start: {intent: pay}, steps: [{confirm: Pay?}, {call: pay, id: p}, {say: "paid {{ result.id }}"}]}
+`
+
+func TestRepeatSendsWhatWasCommitted(t *testing.T) {
+	const args = `{"json":{"at":"2026-02-28T23:59:59Z"},"method":"POST","url":"${BASE}/pay/2026-02-28"}`
+	const unknown = "I can't tell whether this went through. It is not repeated before somebody has checked."
+	tests := []struct {
+		name, more string // more of the body's template
+		begun      session.Call
+		reply      string
+		path, body string
+	}{
+		{"other arguments by now", "", session.Call{ID: "pay.p", Tool: "pay", Key: "zh-pay", Args: args}, "paid 42", "/pay/2026-02-28", `{"at":"2026-02-28T23:59:59Z"}`},
+		{"values that the log has not", `, key: "${KEY}"`, session.Call{ID: "pay.p", Tool: "pay", Key: "zh-pay", Args: args}, unknown, "", ""},
+		{"no key", "", session.Call{ID: "pay.p", Tool: "pay", Args: args}, unknown, "", ""},
+		{"another tool", "", session.Call{ID: "pay.p", Tool: "refund", Key: "zh-pay", Args: args}, unknown, "", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var key, path, body string
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				b, _ := io.ReadAll(r.Body)
+				key, path, body = r.Header.Get("Idempotency-Key"), r.URL.Path, string(b)
+				io.WriteString(w, `{"id":42}`)
+			}))
+			defer srv.Close()
+			env := map[string]string{"BASE": srv.URL, "KEY": "secret"}
+			a := mustParse(t, strings.Replace(repeated, "JSON", tt.more, 1)).
+				With(Deps{HTTP: srv.Client(), Env: func(n string) string { return env[n] }})
+			k := newTalk(t, a)
+			k.say("pay now")
+			k.in.Calls, k.in.Attempt = []session.Call{tt.begun}, 2
+			if reply := k.say("yes").Text; reply != tt.reply || path != tt.path || body != tt.body {
+				t.Fatalf("got %q, sent %s to %q, want %q, %s, %q", reply, body, path, tt.reply, tt.body, tt.path)
+			}
+			if path == "" {
+				return
+			}
+			if key != tt.begun.Key || len(k.host.calls) != 1 || k.host.calls[0] != tt.begun {
+				t.Errorf("got the key %q and the calls %v, want those of %v", key, k.host.calls, tt.begun)
+			}
+		})
 	}
 }
