@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,23 +16,46 @@ import (
 // sickLog is a log store that hangs or fails on demand.
 type sickLog struct {
 	rawLog
-	hang chan struct{} // appends wait until it is closed; nil: they do not
-	fail error
+
+	mu   sync.Mutex // guards the fields below
+	hung chan struct{}
+	err  error
+}
+
+// hang makes appends wait until c is closed.
+func (s *sickLog) hang(c chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hung = c
+}
+
+// fail makes every write end with err.
+func (s *sickLog) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
+}
+
+func (s *sickLog) now() (chan struct{}, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hung, s.err
 }
 
 func (s *sickLog) StoreLogs(logs []*raft.Log) error {
-	if s.hang != nil {
-		<-s.hang
+	hung, err := s.now()
+	if hung != nil {
+		<-hung
 	}
-	if s.fail != nil {
-		return s.fail
+	if err != nil {
+		return err
 	}
 	return s.rawLog.StoreLogs(logs)
 }
 
 func (s *sickLog) SetUint64(key []byte, v uint64) error {
-	if s.fail != nil {
-		return s.fail
+	if _, err := s.now(); err != nil {
+		return err
 	}
 	return s.rawLog.SetUint64(key, v)
 }
@@ -53,7 +77,7 @@ func TestLeaderWithHungDiskFallsSilentThenEnds(t *testing.T) {
 		old := c.leader()
 		c.propose(old, openCmd(1))
 		release := make(chan struct{})
-		sick[old.cfg.Node].hang = release
+		sick[old.cfg.Node].hang(release)
 		hung := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
@@ -90,6 +114,36 @@ func TestLeaderWithHungDiskFallsSilentThenEnds(t *testing.T) {
 	})
 }
 
+func TestStopDoesNotWaitForAHungDisk(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCluster(t, "a1", "b1", "c1")
+		defer c.stopAll()
+		sick := map[skein.NodeID]*sickLog{}
+		c.prepare = func(g *Group) { sick[g.cfg.Node] = makeSick(g) }
+		c.start("a1", "b1", "c1")
+		lead := c.leader()
+		var follower *member
+		for _, m := range c.nodes {
+			if m != lead {
+				follower = m
+			}
+		}
+		release := make(chan struct{})
+		defer close(release)
+		sick[follower.cfg.Node].hang(release)
+		c.propose(lead, openCmd(1))
+		c.until("an append that hangs", time.Second, func() bool { return follower.watched.since.Load() != 0 })
+		began := time.Now()
+		follower.stop()
+		err := <-follower.done
+		if took := time.Since(began); !errors.Is(err, errDiskHung) || took > diskHungExit+2*time.Second {
+			t.Errorf("run: got %v after %v, want %v after at most %v", err, took, errDiskHung, diskHungExit)
+		}
+		delete(c.nodes, follower.cfg.Node)
+		c.fabric.down(follower.cfg.Node)
+	})
+}
+
 func TestFailedAppendEndsTheReplica(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCluster(t, "a1", "b1", "c1")
@@ -100,7 +154,7 @@ func TestFailedAppendEndsTheReplica(t *testing.T) {
 		old := c.leader()
 		c.propose(c.nodes["d1"], openCmd(1))
 		broken := errors.New("input/output error")
-		sick[old.cfg.Node].fail = broken
+		sick[old.cfg.Node].fail(broken)
 		c.propose(c.nodes["d1"], sayCmd(1, 1, 1)) // goes on at the next leader
 		if err := <-old.done; !errors.Is(err, broken) {
 			t.Errorf("run: got %v, want %v", err, broken)

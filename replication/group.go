@@ -249,7 +249,17 @@ func (g *Group) stopRaft(r *raft.Raft, fault error) error {
 		waitFor(fatalGrace, func() { stopped.Error() })
 		return fault
 	}
-	stopped.Error()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		stopped.Error()
+	}()
+	select {
+	case <-done:
+	case <-g.failed: // a write that hangs would keep the library from ending
+		waitFor(fatalGrace, func() { <-done })
+		return g.failure
+	}
 	g.transport.wait()
 	return nil
 }

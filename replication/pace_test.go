@@ -141,7 +141,7 @@ func TestStretchedLease(t *testing.T) {
 				release := make(chan struct{})
 				for id, s := range sick {
 					if id != lead.cfg.Node {
-						s.hang = release
+						s.hang(release)
 					}
 				}
 				time.AfterFunc(500*time.Millisecond, func() { close(release) })
