@@ -71,10 +71,11 @@ type Config struct {
 	Meters *telemetry.Registry // nil: not counted
 }
 
-// Limits bound what clients may ask.
+// Limits bound what clients may ask. Opens of sessions, each native stream and each WebSocket, new or resumed, are
+// counted apart from turns and have the same rate and burst; a turn over HTTP that opens its session is one turn.
 type Limits struct {
-	TurnsPerSecond float64 // of one subject; 0: unlimited
-	Burst          int     // turns at once; 0: twice TurnsPerSecond, at least 1
+	TurnsPerSecond float64 // of one subject, and opens; 0: unlimited
+	Burst          int     // turns at once, and opens; 0: twice TurnsPerSecond, at least 1
 	Sessions       int     // streams of one native connection; 0: 256
 	Connections    int     // QUIC connections, TCP connections and WebSockets, of each so many; 0: 16384
 }

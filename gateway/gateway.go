@@ -34,7 +34,8 @@ const (
 type Gateway struct {
 	cfg    Config
 	verify verifier
-	limit  *limiter
+	limit  *limiter // of turns
+	opens  *limiter // of streams that open a session
 	m      *meters
 	log    *slog.Logger
 
@@ -65,12 +66,16 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	cfg.Limits = cfg.Limits.withDefaults()
-	limit, err := newLimiter(cfg.Limits)
+	limit, err := newLimiter("turns", cfg.Limits)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	opens, err := newLimiter("opens", cfg.Limits)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	g := &Gateway{
-		cfg: cfg, verify: newVerifier(cfg.Keys, cfg.Service), limit: limit, m: newMeters(cfg.Meters), log: cfg.Log,
+		cfg: cfg, verify: newVerifier(cfg.Keys, cfg.Service), limit: limit, opens: opens, m: newMeters(cfg.Meters), log: cfg.Log,
 		finish: make(chan struct{}), changed: make(chan struct{}), open: map[*quic.Conn]struct{}{},
 	}
 	if g.log == nil {

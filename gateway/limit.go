@@ -14,12 +14,13 @@ const limitedSubjects = 8192
 
 // limiter is a token bucket for each subject; nil limits nothing.
 type limiter struct {
+	what  string // is limited: "turns"
 	every rate.Limit
 	burst int
 	seen  *lru.Cache[skein.Subject, *rate.Limiter]
 }
 
-func newLimiter(l Limits) (*limiter, error) {
+func newLimiter(what string, l Limits) (*limiter, error) {
 	if l.TurnsPerSecond == 0 {
 		return nil, nil
 	}
@@ -27,10 +28,10 @@ func newLimiter(l Limits) (*limiter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &limiter{every: rate.Limit(l.TurnsPerSecond), burst: l.Burst, seen: seen}, nil
+	return &limiter{what: what, every: rate.Limit(l.TurnsPerSecond), burst: l.Burst, seen: seen}, nil
 }
 
-// allow takes one turn of the subject, or says when there is one.
+// allow takes one turn or open of the subject, or says when there is one.
 func (l *limiter) allow(s skein.Subject, now time.Time) error {
 	if l == nil {
 		return nil
@@ -45,7 +46,7 @@ func (l *limiter) allow(s skein.Subject, now time.Time) error {
 	r := bucket.ReserveN(now, 1)
 	if d := r.DelayFrom(now); d > 0 {
 		r.CancelAt(now)
-		err := skein.Fault(skein.CodeRateLimited, "more than %g turns a second", float64(l.every))
+		err := skein.Fault(skein.CodeRateLimited, "more than %g %s a second", float64(l.every), l.what)
 		err.RetryAfter = max(d.Round(time.Millisecond), time.Millisecond)
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 func TestLimiter(t *testing.T) {
-	l, err := newLimiter(Limits{TurnsPerSecond: 2}.withDefaults())
+	l, err := newLimiter("turns", Limits{TurnsPerSecond: 2}.withDefaults())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func TestLimiter(t *testing.T) {
 			t.Errorf("%d: %s after %s: %v, want a wait of %s", i, tt.subject, tt.after, err, tt.wait)
 		}
 	}
-	if none, _ := newLimiter(Limits{}); none.allow("ann", now) != nil {
+	if none, _ := newLimiter("turns", Limits{}); none.allow("ann", now) != nil {
 		t.Error("no limit limits")
 	}
 }

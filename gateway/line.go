@@ -53,11 +53,12 @@ type line struct {
 	out   *outbox
 	queue chan request
 
+	refused int   // requests refused in a row; only the reader's
+	broke   error // the rule that the client broke, which ended the line; the reader's, valid when run has returned
+
 	mu sync.Mutex
 	// mu guards the fields below
-	now     *followed // the turn that runs; nil: none
-	refused int       // requests refused in a row
-	broke   error     // the rule that the client broke, which ended the line; valid when run has returned
+	now *followed // the turn that runs; nil: none
 }
 
 // followed is a turn and how much of it the client has been told.

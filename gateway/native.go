@@ -136,6 +136,11 @@ func (g *Gateway) openLine(ctx context.Context, f *framed, open *wire.Open, l *l
 		g.m.refused()
 		return err
 	}
+	if !l.via {
+		if err := g.opens.allow(l.who.subject, time.Now()); err != nil {
+			return err
+		}
+	}
 	client := skein.ClientID(open.GetClient())
 	l.o, l.sess = o, g.home(o.Session, client)
 	st, created, err := g.openSession(ctx, l.sess, o)

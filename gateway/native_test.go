@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"net/http"
 	"net/netip"
 	"strings"
 	"sync"
@@ -250,6 +251,37 @@ func TestNativeRateLimit(t *testing.T) {
 	other.send(open("r2", s.token(t, "bob")), turn(1, "a", 0))
 	other.wantOpened()
 	other.wantReply()
+}
+
+func TestOpensAreLimited(t *testing.T) {
+	s := start(t, func(c *Config) { c.Limits = Limits{TurnsPerSecond: 0.01, Burst: 2} })
+	ann, conn := s.token(t, "ann"), s.dial(t)
+	for _, id := range []string{"o1", "o1"} { // a resume counts too
+		c := s.stream(t, conn)
+		c.send(open(id, ann))
+		c.wantOpened()
+	}
+	c := s.stream(t, conn)
+	c.send(open("o2", ann))
+	if e := c.wantCode(skein.CodeRateLimited); e.GetRetryAfterMs() == 0 || e.GetId() != nil {
+		t.Errorf("rate limited: %v", e)
+	}
+	if _, res := s.socket(t, "/v1/sessions/o3/ws", s.bearerHeader(t, "ann")); res.StatusCode != http.StatusTooManyRequests || res.Header.Get("Retry-After") == "" {
+		t.Errorf("over the rate: %d, Retry-After %q", res.StatusCode, res.Header.Get("Retry-After"))
+	}
+	for range 2 { // a turn that opens its session is one turn, and no open
+		if a := s.web(t, "h1").do("POST", "/v1/sessions/o4/turns", `{"text":"a"}`, "Authorization", "Bearer "+ann); a.status != http.StatusOK {
+			t.Errorf("a turn behind the opens: %d %s", a.status, a.body)
+		}
+	}
+	if got := s.fake.sessions(); len(got) != 2 {
+		t.Errorf("got the sessions %v, want o1 and o4", got)
+	}
+	c5, res := s.socket(t, "/v1/sessions/o5/ws", s.bearerHeader(t, "bob"))
+	if c5 == nil {
+		t.Fatalf("another subject's open: %d", res.StatusCode)
+	}
+	c5.want("opened")
 }
 
 // mesh is a membership for tests.

@@ -39,6 +39,9 @@ func (g *Gateway) serveSocket(w http.ResponseWriter, r *http.Request, who caller
 	if a := o.Assistant; a != "" && !skein.ValidName(a) {
 		return skein.Fault(skein.CodeMalformed, "assistant %.80q is no name", a)
 	}
+	if err := g.opens.allow(who.subject, who.started); err != nil {
+		return err
+	}
 	sessions := g.home(id, "")
 	st, created, err := g.openSession(r.Context(), sessions, o)
 	if err != nil {
