@@ -37,11 +37,19 @@ func (s *store) run(ctx context.Context, interval time.Duration) {
 	}
 }
 
-// flush writes everything that is applied in one synced transaction. After an error the store is not used
-// again: what the disk holds is unknown.
+// flush writes everything that is applied in one synced transaction. After an error the store writes nothing more:
+// what the disk holds is unknown, and a later flush would put its mark behind changes that were lost.
 func (s *store) flush() error {
 	s.flushMu.Lock()
 	defer s.flushMu.Unlock()
+	if s.broken == nil {
+		s.broken = s.flushLocked()
+	}
+	return s.broken
+}
+
+// flushLocked needs flushMu.
+func (s *store) flushLocked() error {
 	s.mu.Lock()
 	if s.at.index == s.durable {
 		s.mu.Unlock()

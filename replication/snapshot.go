@@ -126,6 +126,9 @@ func (m *machine) Restore(r io.ReadCloser) error {
 func (s *store) restore(r io.Reader) error {
 	s.flushMu.Lock()
 	defer s.flushMu.Unlock()
+	if s.broken != nil {
+		return s.broken
+	}
 	next := filepath.Join(s.dir, stateFile+".next")
 	if err := spoolSnapshot(r, next); err != nil {
 		return err
@@ -146,10 +149,13 @@ func (s *store) restore(r io.Reader) error {
 		s.db = db
 	}
 	s.dbMu.Unlock()
-	if err != nil {
-		return fmt.Errorf("take the snapshot's place: %w", err)
+	if err == nil {
+		err = s.load(db)
 	}
-	return s.load(db)
+	if err != nil {
+		s.broken = fmt.Errorf("take the snapshot's place: %w", err)
+	}
+	return s.broken
 }
 
 // spoolSnapshot writes the state file in r to path, synced, and removes it again when it does not verify.

@@ -48,7 +48,8 @@ type store struct {
 	kick  chan struct{} // capacity 1: a flush is wanted at once
 	wake  chan struct{} // capacity 1: there is something to flush
 
-	flushMu sync.Mutex // one flush, snapshot start or restore at a time
+	flushMu sync.Mutex // one flush, snapshot start or restore at a time; guards broken
+	broken  error      // the first failed flush or restore; nothing is written after it
 
 	dbMu sync.RWMutex // guards db against the swap of a restore; held while a transaction reads
 	db   *bolt.DB

@@ -50,6 +50,36 @@ func machineOn(t testing.TB, s *store) *machine {
 	return &machine{store: s, fatal: func(err error) { t.Error(err) }, stop: make(chan struct{})}
 }
 
+// TestFailedFlushSticks: a flush that succeeded behind one that failed would mark what was lost as written.
+func TestFailedFlushSticks(t *testing.T) {
+	s := memoryStore(t)
+	m := machineOn(t, s)
+	m.Apply(entryOf(t, 1, openCmd(1)))
+	if err := s.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	first := s.flush()
+	if first == nil {
+		t.Fatal("a flush into a file that is closed succeeded")
+	}
+	db, err := openState(s.path()) // the disk is well again
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.db = db
+	m.Apply(entryOf(t, 2, openCmd(2)))
+	if err := s.flush(); !errors.Is(err, first) {
+		t.Errorf("flush behind a failed one: got %v, want %v", err, first)
+	}
+	if err := (&image{store: &store{broken: first, fatal: func(error) {}}}).Persist(nil); !errors.Is(err, first) {
+		t.Errorf("snapshot behind a failed flush: got %v, want %v", err, first)
+	}
+	var onDisk mark
+	if err := s.view(func(tx *bolt.Tx) (err error) { onDisk, err = readMark(tx); return err }); err != nil || onDisk.index != 0 {
+		t.Errorf("mark on disk: got index %d, %v, want 0", onDisk.index, err)
+	}
+}
+
 func TestReplayAfterPowerLoss(t *testing.T) {
 	s := memoryStore(t)
 	m := machineOn(t, s)
