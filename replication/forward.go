@@ -28,7 +28,7 @@ func (g *Group) forward(ctx context.Context, commands []*wire.Command) ([]sessio
 	req := &wire.ProposeRequest{Id: g.links.ids.Add(1), Commands: commands, TimeoutMs: remaining(ctx)}
 	msg, err := g.links.call(ctx, linkKey{leader, streamProposals}, req, changed)
 	if err != nil {
-		return nil, g.unanswered(leader, err)
+		return nil, g.unanswered(ctx, leader, err)
 	}
 	resp, ok := msg.(*wire.ProposeResponse)
 	if !ok {
@@ -48,12 +48,13 @@ func (g *Group) forward(ctx context.Context, commands []*wire.Command) ([]sessio
 	return results, nil
 }
 
-// unanswered sorts the error of a call into a definite no, which may be retried, and unknown.
-func (g *Group) unanswered(asked skein.NodeID, err error) error {
+// unanswered sorts the error of a call into a definite no, which may be retried, and unknown. A caller that gave up
+// says nothing about the node asked: only search finds out a leader that no longer answers.
+func (g *Group) unanswered(ctx context.Context, asked skein.NodeID, err error) error {
 	if errors.Is(err, skein.ErrOverloaded) {
 		return err
 	}
-	if !errors.Is(err, errAbandoned) {
+	if ctx.Err() == nil && !errors.Is(err, errAbandoned) {
 		g.redirected(asked, "", skein.ErrNoQuorum)
 	}
 	if errors.Is(err, errUnreached) {

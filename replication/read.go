@@ -21,8 +21,8 @@ const (
 
 // Read gives a session once its sequence number is above after; with after 0 any state that there is. It reads
 // the local replica when that has caught up, otherwise another node's. Whether a session exists is decided by the
-// leader: the error is then skein.ErrUnknownSession. Otherwise it is that of ctx, as skein.ErrNoQuorum, or
-// skein.ErrOverloaded when too many readers wait.
+// leader: the error is then skein.ErrUnknownSession. Otherwise it is skein.ErrNoQuorum, and ctx's cause as well when that
+// has ended, or skein.ErrOverloaded when too many readers wait.
 func (g *Group) Read(ctx context.Context, id skein.SessionID, after skein.Seq) (*session.State, error) {
 	var st *session.State
 	err := g.reading(ctx, func() (err error) {
@@ -73,9 +73,18 @@ func (g *Group) reading(ctx context.Context, f func() error) error {
 		}
 		retry.unknown = false // a read changes nothing
 		if !retry.pause(ctx) {
-			return retry.fault(ctx)
+			return g.unread(ctx, err)
 		}
 	}
+}
+
+// unread is the error of a read after the last try. When ctx has ended it is ctx's as well, and what the last try said
+// is left out: a call that was given up calls itself of unknown outcome, which a read has not.
+func (g *Group) unread(ctx context.Context, last error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return fmt.Errorf("%w: %w", skein.Fault(skein.CodeNoQuorum, "group %d: not read in time", g.cfg.Group), cause)
+	}
+	return skein.Fault(skein.CodeNoQuorum, "group %d: this node is stopping (%v)", g.cfg.Group, last)
 }
 
 // fresh reports whether the local replica may answer reads.
@@ -164,7 +173,7 @@ func (g *Group) askReplica(ctx context.Context, req *wire.ReadRequest) (*wire.Re
 	req.Id = g.links.ids.Add(1)
 	msg, err := g.links.call(ctx, linkKey{leader, streamReads}, req, changed)
 	if err != nil {
-		return nil, g.unanswered(leader, err)
+		return nil, g.unanswered(ctx, leader, err)
 	}
 	resp, ok := msg.(*wire.ReadResponse)
 	if !ok {
