@@ -10,6 +10,7 @@ import (
 
 	"github.com/skein-mesh/skein"
 	"github.com/skein-mesh/skein/admin"
+	"github.com/skein-mesh/skein/mesh"
 )
 
 func (n *Node) openAdmin() error {
@@ -95,8 +96,25 @@ func (a adminGroup) Status() admin.GroupStatus {
 	return admin.GroupStatus{
 		Role: st.Role, Leader: st.Leader, Term: st.Term, Quorum: a.n.group.Quorum(), Applied: st.Applied, Durable: st.Durable,
 		Commit: st.Commit, HashIndex: index, Hash: hex.EncodeToString(hash[:]), Voters: st.Voters, Spares: st.Spares,
-		Sessions: st.Sessions, OpenTurns: st.OpenTurns, DeadLetters: st.DeadLetters, SurvivesZone: st.SurvivesZone,
+		Sessions: st.Sessions, OpenTurns: st.OpenTurns, DeadLetters: st.DeadLetters, SurvivesZone: st.SurvivesZone && a.n.oneZoneToSpare(st.Voters),
 	}
+}
+
+// oneZoneToSpare reports whether the voters that live now stay a majority when any one more zone is lost.
+func (n *Node) oneZoneToSpare(voters []skein.NodeID) bool {
+	alive, zones := 0, make(map[skein.Zone]int)
+	for _, id := range voters {
+		if m, ok := n.mesh.Member(id); ok && m.Status == mesh.Alive {
+			alive++
+			zones[m.Zone]++
+		}
+	}
+	for _, lost := range zones {
+		if alive-lost <= len(voters)/2 {
+			return false
+		}
+	}
+	return alive > len(voters)/2
 }
 
 // Sessions satisfies admin.Group.
