@@ -60,7 +60,7 @@ func (s *scraper) group() {
 	set("skein_group_leader", "1 while this node leads its region's group.", truth(st.Role == "leader"))
 	set("skein_group_voter", "1 while this node votes in its region's group.", truth(slices.Contains(st.Voters, s.n.cfg.Node)))
 	set("skein_group_quorum", "1 while the group has a leader that this node hears.", truth(s.n.group.Quorum()))
-	set("skein_group_survives_zone", "1 while the group keeps its majority if any one zone is lost.", truth(st.SurvivesZone))
+	set("skein_group_survives_zone", "1 while the group keeps its majority if any one zone is lost.", truth(st.SurvivesZone && s.n.oneZoneToSpare(st.Voters)))
 	set("skein_group_fenced", "1 while this node has set its state aside and rebuilds it.", truth(st.Fenced))
 	set("skein_group_disk_hung", "1 while a write to the log has run for more than two seconds.", truth(st.DiskHung))
 	set("skein_group_voters", "Voters of the group.", float64(len(st.Voters)))
