@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/skein-mesh/skein"
+	"github.com/skein-mesh/skein/wire"
 )
 
 // sickLog is a log store that hangs or fails on demand.
@@ -100,6 +101,17 @@ func TestLeaderWithHungDiskFallsSilentThenEnds(t *testing.T) {
 		if !old.Status().DiskHung {
 			t.Error("status does not say that the disk hangs")
 		}
+		c.until("the old leader to know of its successor", time.Second, func() bool {
+			id, ok := old.Leader()
+			return ok && id != old.cfg.Node && !old.IsLeader()
+		})
+		if old.hears(old.raft.Load()) || old.fresh() {
+			t.Errorf("a leader whose disk hangs: hears of a leader %v, is fresh %v, want neither", old.hears(old.raft.Load()), old.fresh())
+		}
+		if got := old.answerProposal(ctx, &wire.ProposeRequest{}).(*wire.ProposeResponse).Leader; got != "" {
+			t.Errorf("a leader whose disk hangs names %q as the leader, want nobody", got)
+		}
+		c.propose(old, openCmd(2)) // goes to the successor
 		err := <-old.done
 		if took := time.Since(hung); !errors.Is(err, errDiskHung) || took < diskHungExit || took > diskHungExit+3*time.Second {
 			t.Errorf("run: got %v after %v, want %v after %v", err, took, errDiskHung, diskHungExit)
@@ -276,4 +288,33 @@ func TestUnreadableDirectoryIsNamed(t *testing.T) {
 	if err == nil || !contains(err.Error(), dir) {
 		t.Errorf("open: got %v, want it to name %s", err, dir)
 	}
+}
+
+// TestCloseDoesNotWaitForAHungFlush: what hangs is the state file, when everything else has stopped.
+func TestCloseDoesNotWaitForAHungFlush(t *testing.T) {
+	f := newFabric()
+	g, err := Open(Config{Node: "a1", Dir: t.TempDir(), Layer: f.up("a1", "a"), Peers: peers{f, "a1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.machine.Apply(entryOf(t, 1, openCmd(1)))
+	hang, err := g.disk.store.db.Begin(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- g.closeDisk() }()
+	g.fatal(errDiskHung) // as the watch over the flush does
+	select {
+	case err := <-ended:
+		if !errors.Is(err, errDiskHung) {
+			t.Errorf("close: got %v, want %v", err, errDiskHung)
+		}
+	case <-time.After(diskHungExit):
+		t.Error("close waits for a flush that hangs")
+	}
+	if err := hang.Rollback(); err != nil {
+		t.Error(err)
+	}
+	g.disk.close() //nolint:errcheck // it may be closed already
 }

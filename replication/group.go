@@ -253,24 +253,37 @@ func (g *Group) stopRaft(r *raft.Raft, fault error) error {
 	go func() {
 		defer close(done)
 		stopped.Error()
+		g.transport.wait()
 	}()
+	return g.unlessFailed(done, func() error { return nil })
+}
+
+// unlessFailed waits for done and gives result's error, or, when a write hangs or fails meanwhile, that one's.
+func (g *Group) unlessFailed(done <-chan struct{}, result func() error) error {
 	select {
 	case <-done:
-	case <-g.failed: // a write that hangs would keep the library from ending
-		waitFor(fatalGrace, func() { <-done })
-		return g.failure
+		return result()
+	case <-g.failed:
 	}
-	g.transport.wait()
-	return nil
+	if waitFor(fatalGrace, func() { <-done }) {
+		return errors.Join(g.failure, result())
+	}
+	return g.failure
 }
 
 func (g *Group) closeDisk() error {
-	select {
-	case <-g.failed:
-		return errors.Join(g.failure, g.disk.close())
-	default:
-	}
-	return errors.Join(g.disk.store.flush(), g.disk.close())
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-g.failed:
+		default:
+			err = g.disk.store.flush()
+		}
+		err = errors.Join(err, g.disk.close())
+	}()
+	return g.unlessFailed(done, func() error { return err })
 }
 
 // waitFor runs functions that may never return, and reports whether they did within d.

@@ -104,13 +104,19 @@ func (g *Group) LeaderChanged() <-chan struct{} {
 	return g.lead.changed
 }
 
+// leadsWell reports whether this node leads and is able to: one whose disk hangs takes nothing up, and may have a
+// successor that it does not know of. r may be nil.
+func (g *Group) leadsWell(r *raft.Raft) bool {
+	return r != nil && r.State() == raft.Leader && !g.watched.hung()
+}
+
 // Quorum reports whether the group can be expected to commit: this node leads, or has heard of a leader lately.
 func (g *Group) Quorum() bool {
 	r := g.raft.Load()
 	if r == nil {
 		return false
 	}
-	if r.State() == raft.Leader {
+	if g.leadsWell(r) {
 		return true
 	}
 	g.lead.mu.Lock()
@@ -125,8 +131,11 @@ func (g *Group) Quorum() bool {
 func (g *Group) follow(ctx context.Context, r *raft.Raft) {
 	end := func() {}
 	defer func() { end() }()
+	look := time.NewTicker(searchEvery) // nobody tells of a disk that hangs
+	defer look.Stop()
 	for {
 		select {
+		case <-look.C:
 		case <-g.lead.observed:
 		case leads := <-g.lead.notify:
 			end()
@@ -156,13 +165,13 @@ func (g *Group) reign(ctx context.Context, r *raft.Raft) (end func()) {
 
 func (g *Group) refresh(r *raft.Raft) {
 	_, id := r.LeaderWithID()
-	state := r.State()
-	g.lead.set(func() {
-		g.lead.raft, g.lead.leads = skein.NodeID(id), state == raft.Leader
-		if g.lead.leads {
-			g.lead.raft = g.lead.node
-		}
-	})
+	leads := g.leadsWell(r)
+	if self := raft.ServerID(g.cfg.Node); leads {
+		id = self
+	} else if id == self { // its disk hangs: it does not know who leads now
+		id = ""
+	}
+	g.lead.set(func() { g.lead.raft, g.lead.leads = skein.NodeID(id), leads })
 }
 
 // tick advances the group's clock about once a second while turns are open; ctx ends with the leadership.
@@ -212,7 +221,7 @@ func (g *Group) hears(r *raft.Raft) bool {
 		return false
 	}
 	if r.State() == raft.Leader {
-		return true
+		return g.leadsWell(r)
 	}
 	_, id := r.LeaderWithID()
 	return id != "" && time.Since(r.LastContact()) < quorumFresh

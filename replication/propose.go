@@ -6,8 +6,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/hashicorp/raft"
-
 	"github.com/skein-mesh/skein"
 	"github.com/skein-mesh/skein/session"
 	"github.com/skein-mesh/skein/wire"
@@ -69,7 +67,7 @@ func (g *Group) propose(ctx context.Context, p *proposal, commands []*wire.Comma
 }
 
 func (g *Group) proposeOnce(ctx context.Context, p *proposal, commands []*wire.Command) ([]session.Result, error) {
-	if r := g.raft.Load(); r != nil && r.State() == raft.Leader {
+	if g.leadsWell(g.raft.Load()) {
 		return g.submit(ctx, p)
 	}
 	return g.forward(ctx, commands)

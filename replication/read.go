@@ -94,7 +94,7 @@ func (g *Group) fresh() bool {
 		return false
 	}
 	if r.State() == raft.Leader {
-		return true
+		return g.leadsWell(r)
 	}
 	self := func(s raft.Server) bool { return s.ID == raft.ServerID(g.cfg.Node) }
 	return g.hears(r) && r.AppliedIndex()+freshLag >= g.transport.ahead.Load() &&

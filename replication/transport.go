@@ -40,6 +40,7 @@ type transport struct {
 
 	rpcs  chan raft.RPC
 	stop  chan struct{}
+	once  sync.Once // of closing stop
 	pumps sync.WaitGroup
 	spool chan struct{} // capacity 1: one snapshot at a time
 
@@ -231,9 +232,9 @@ func (t *transport) shut() {
 	t.layer.shut()
 }
 
-// wait ends what the transport started. Raft has stopped by then.
+// wait ends what the transport started, and may be called again. Raft has stopped by then.
 func (t *transport) wait() {
-	close(t.stop)
+	t.once.Do(func() { close(t.stop) })
 	t.pumps.Wait()
 	t.CloseStreams()
 	t.layer.wait()
