@@ -130,11 +130,6 @@ func (s *Socket) acceptStream(ctx context.Context, wg *sync.WaitGroup) error {
 	conf := s.streamTLS()
 	pause := 5 * time.Millisecond
 	for {
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
 		conn, err := s.config.Stream.Accept()
 		switch {
 		case ctx.Err() != nil:
@@ -146,7 +141,6 @@ func (s *Socket) acceptStream(ctx context.Context, wg *sync.WaitGroup) error {
 			return fmt.Errorf("accept TCP: %w", err)
 		case err != nil: // out of descriptors, or a connection that is gone already
 			s.log.Warn("accept TCP", "err", err)
-			<-slots
 			if !wait(ctx, pause) {
 				return ctx.Err()
 			}
@@ -154,17 +148,36 @@ func (s *Socket) acceptStream(ctx context.Context, wg *sync.WaitGroup) error {
 			continue
 		}
 		pause = 5 * time.Millisecond
+		select {
+		case slots <- struct{}{}:
+		default:
+			s.pending.makeRoom()
+			slots <- struct{}{} // soon: a handshake that is told to end does
+		}
+		within, me := s.enter(ctx, conn)
 		wg.Go(func() {
 			defer func() { <-slots }()
-			s.handshake(ctx, tls.Server(conn, conf))
+			defer s.pending.leave(me)
+			s.handshake(within, tls.Server(conn, conf))
 		})
 	}
 }
 
+// enter makes a handshake pending: its ClientHello must come within helloTimeout, the rest within handshakeTimeout.
+func (s *Socket) enter(ctx context.Context, conn net.Conn) (context.Context, *handshake) {
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	at, source := sourceOf(conn.RemoteAddr())
+	h := &handshake{source: source, end: cancel}
+	if lives := s.lives.Load(); lives != nil {
+		h.member = (*lives)(at)
+	}
+	conn.SetReadDeadline(time.Now().Add(helloTimeout)) // streamTLS lifts it
+	s.pending.enter(h)
+	return ctx, h
+}
+
 // handshake finishes TLS and hands the connection on by its protocol.
 func (s *Socket) handshake(ctx context.Context, conn *tls.Conn) {
-	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
-	defer cancel()
 	if err := conn.HandshakeContext(ctx); err != nil {
 		s.log.Debug("TLS handshake", "peer", conn.RemoteAddr(), "err", err)
 		if conn.ConnectionState().NegotiatedProtocol == wire.ALPNTether {

@@ -102,6 +102,8 @@ func New(c Config) (*Mesh, error) {
 	}
 	m.coords = coords
 	m.gauges(c.Meters)
+	lives := m.lives
+	c.Socket.lives.Store(&lives)
 	m.storeMeta(c.Self)
 	m.snapshot.Store(&snapshot{changed: make(chan struct{})})
 	m.update(func(*view, time.Time) {})

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -47,12 +48,16 @@ type Socket struct {
 
 	badTether, badQUIC, badHTTPS *telemetry.Counter
 
+	pending pending
+	lives   atomic.Pointer[func(netip.Addr) bool] // whether a member is there; nil until there is a mesh
+
 	mu    sync.Mutex          // guards the fields below
 	conns map[*quic.Conn]bool // accepted and open; true: a node's
 }
 
 const (
 	handshakeTimeout = 5 * time.Second
+	helloTimeout     = 1500 * time.Millisecond // for a first packet over TCP that was lost once to come again
 	// clientIdle is how long a silent client's connection is kept; clients send keepalives every 5 s.
 	clientIdle = 15 * time.Second
 	// Receive windows: a client's connection never grows beyond the first, since its frames are small; nodes may
@@ -61,8 +66,6 @@ const (
 	nodeWindow   = 32 << 20
 	// maxStreams is the number of streams that a peer may have open; nodes forward their clients' sessions on it.
 	maxStreams = 4096
-	// maxHandshakes is the number of TLS handshakes over TCP at once; more wait in the kernel's queue.
-	maxHandshakes = 256
 )
 
 // Listen puts QUIC and TLS on the two sockets. Nothing is accepted before Run.
@@ -165,6 +168,7 @@ func (s *Socket) streamTLS() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			hello.Conn.SetReadDeadline(time.Time{}) // the hello has come
 			if only(hello, wire.ALPNTether) {
 				return node, nil
 			}
