@@ -14,7 +14,7 @@ type counts struct {
 
 func newCounts(r *telemetry.Registry) *counts {
 	bad := func(what string) *telemetry.Counter {
-		return r.Counter("skein_mesh_malformed_total", "What other nodes sent and this one could not read, by kind.", telemetry.Label{Name: "kind", Value: what})
+		return r.Counter("skein_mesh_malformed_total", "What other nodes sent and this one could not read or serve, by kind.", telemetry.Label{Name: "kind", Value: what})
 	}
 	return &counts{
 		messages:   r.Counter("skein_mesh_gossip_messages_total", "Digests and notices that came by gossip."),

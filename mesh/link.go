@@ -29,6 +29,7 @@ const (
 // link is one QUIC connection with another node. Streams go both ways on it, whoever dialed.
 type link struct {
 	peer   skein.Runner
+	region skein.Region // of the peer, by its certificate
 	conn   *quic.Conn
 	dialed bool
 
@@ -147,7 +148,12 @@ func (s *links) connect(ctx context.Context, member Member) (*link, error) {
 			faults = append(faults, fmt.Errorf("greet %s at %s: %w", member.Node, addr, err))
 			continue
 		}
-		return &link{peer: skein.Runner{Node: member.Node, Incarnation: inc}, conn: conn, dialed: true}, nil
+		place, err := peerPlace(conn.ConnectionState().TLS)
+		if err != nil { // the dial's own check has seen it
+			conn.CloseWithError(codeRefused, "not a node")
+			return nil, err
+		}
+		return &link{peer: skein.Runner{Node: place.Node, Incarnation: inc}, region: place.Region, conn: conn, dialed: true}, nil
 	}
 	return nil, errors.Join(faults...)
 }
@@ -188,7 +194,7 @@ func (s *links) welcome(ctx context.Context, conn *quic.Conn) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &link{peer: skein.Runner{Node: place.Node, Incarnation: inc}, conn: conn}
+	l := &link{peer: skein.Runner{Node: place.Node, Incarnation: inc}, region: place.Region, conn: conn}
 	s.adopt(l) // before the answer: the peer may be asked back at once
 	_, err = str.Write(greeting(kindLink, s.mesh.config.Self.Incarnation))
 	return l, err

@@ -72,7 +72,11 @@ type snapshot struct {
 	changed chan struct{}
 }
 
-type handler func(ctx context.Context, peer skein.NodeID, conn net.Conn)
+// handler serves the streams of a service.
+type handler struct {
+	serve    func(ctx context.Context, peer skein.NodeID, conn net.Conn)
+	regional bool // for nodes of this region only
+}
 
 // New checks c and gives a mesh that knows only itself until Run.
 func New(c Config) (*Mesh, error) {

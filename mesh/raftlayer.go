@@ -11,11 +11,11 @@ import (
 	"github.com/skein-mesh/skein"
 )
 
-// RaftLayer gives the streams of service as raft wants them; a server's address is its node's name. Call it
-// before Run.
+// RaftLayer gives the streams of service as raft wants them; a server's address is its node's name. Nodes
+// of other regions are refused. Call it before Run.
 func (m *Mesh) RaftLayer(service string) raft.StreamLayer {
 	l := &raftLayer{mesh: m, service: service, conns: make(chan net.Conn), done: make(chan struct{})}
-	m.Handle(service, l.handle)
+	m.HandleRegion(service, l.handle)
 	return l
 }
 

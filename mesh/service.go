@@ -16,11 +16,25 @@ import (
 // maxService is the length of a service's name in bytes.
 const maxService = 32
 
-const codeUnknownService quic.StreamErrorCode = 2
+// Error codes of refused streams.
+const (
+	codeUnknownService quic.StreamErrorCode = 2
+	codeOtherRegion    quic.StreamErrorCode = 3 // the service is for nodes of its own region
+)
 
-// Handle has h serve the streams that other nodes open for service; call it before Run. The context ends with
-// the connection, the stream is closed when h returns.
+// Handle has h serve the streams that other nodes, of any region, open for service; call it before Run. The
+// context ends with the connection, the stream is closed when h returns.
 func (m *Mesh) Handle(service string, h func(ctx context.Context, peer skein.NodeID, conn net.Conn)) {
+	m.handle(service, handler{serve: h})
+}
+
+// HandleRegion is Handle for a service that only nodes of this region may use, by their certificates. Streams of
+// others are refused and counted.
+func (m *Mesh) HandleRegion(service string, h func(ctx context.Context, peer skein.NodeID, conn net.Conn)) {
+	m.handle(service, handler{serve: h, regional: true})
+}
+
+func (m *Mesh) handle(service string, h handler) {
 	if service == "" || len(service) > maxService {
 		panic("mesh: a service's name has 1 to 32 bytes")
 	}
@@ -82,15 +96,15 @@ func (m *Mesh) wrap(l *link, str *quic.Stream) *stream {
 
 // dialSelf joins a pipe to the handler.
 func (m *Mesh) dialSelf(service string) (net.Conn, error) {
-	h := m.handlers[service]
-	if h == nil {
+	h, ok := m.handlers[service]
+	if !ok {
 		return nil, skein.Fault(skein.CodeMalformed, "service %s is not served", service)
 	}
 	near, far := net.Pipe()
 	started := m.tasks.spawn(func(ctx context.Context) {
 		defer context.AfterFunc(ctx, func() { far.Close() })()
 		defer far.Close()
-		h(ctx, m.config.Self.Node, far)
+		h.serve(ctx, m.config.Self.Node, far)
 	})
 	if !started {
 		return nil, fmt.Errorf("open %s: %w", service, net.ErrClosed)
@@ -140,14 +154,20 @@ func (m *Mesh) serveStream(ctx context.Context, l *link, conn *stream) {
 		return
 	}
 	conn.SetReadDeadline(time.Time{})
-	h := m.handlers[service]
-	if h == nil {
+	h, ok := m.handlers[service]
+	if !ok {
 		m.counts.badService.Inc()
 		m.log.Warn("stream for a service that is not served", "peer", l.peer.Node, "service", service)
 		conn.quic.CancelWrite(codeUnknownService)
 		return
 	}
-	h(ctx, l.peer.Node, conn)
+	if h.regional && l.region != m.config.Self.Region {
+		m.counts.badService.Inc()
+		m.log.Warn("stream of another region for a service of this one", "peer", l.peer.Node, "region", l.region, "service", service)
+		conn.quic.CancelWrite(codeOtherRegion)
+		return
+	}
+	h.serve(ctx, l.peer.Node, conn)
 }
 
 func readService(r io.Reader) (string, error) {

@@ -34,7 +34,7 @@ func (n *Node) openMesh() error {
 	if err != nil {
 		return err
 	}
-	n.mesh.Handle(serviceRun, n.handleRun)
+	n.mesh.HandleRegion(serviceRun, n.handleRun)
 	n.mesh.Handle(serviceOrder, n.handleOrder)
 	return nil
 }
@@ -49,7 +49,7 @@ func (n *Node) openGroup() error {
 	if err != nil {
 		return err
 	}
-	n.mesh.Handle(serviceGroup, n.group.Serve)
+	n.mesh.HandleRegion(serviceGroup, n.group.Serve)
 	return nil
 }
 
