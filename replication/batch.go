@@ -267,7 +267,7 @@ func outcome(f flight) ([]session.Result, error) {
 // caller to retry; anything else is definite.
 func (g *Group) submit(ctx context.Context, p *proposal) ([]session.Result, error) {
 	r := g.raft.Load()
-	if !g.leadsWell(r) {
+	if !g.leadsWell(r) || g.outcast.Load() {
 		return nil, errNotLeader
 	}
 	select {

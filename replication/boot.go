@@ -17,7 +17,8 @@ const (
 	logDir       = "log"
 	oldLogFile   = "log.db"    // where builds before the first release kept the log
 	snapshotDir  = "snapshots" // the library's name
-	rejoinFile   = "rejoin"    // present while this node must not vote, see voteFence
+	rejoinFile   = "rejoin"    // present while this node must not vote, see setAside
+	rebuildFile  = "rebuild"   // present when the replica differs from the others and has to be set aside
 	quarantineAs = "quarantine-"
 	maxKept      = 2 // snapshots
 )
@@ -180,7 +181,7 @@ func setAside(dir string) (string, error) {
 	if err := os.Mkdir(to, 0o700); err != nil {
 		return "", fmt.Errorf("quarantine: %w", err)
 	}
-	if err := writeNote(dir); err != nil {
+	if err := writeNote(dir, rejoinFile); err != nil {
 		return "", err
 	}
 	for _, name := range []string{logDir, stateFile, snapshotDir} {
@@ -189,11 +190,17 @@ func setAside(dir string) (string, error) {
 			return "", fmt.Errorf("quarantine: %w", err)
 		}
 	}
-	return to, syncDir(dir)
+	if err := syncDir(dir); err != nil {
+		return "", fmt.Errorf("quarantine: %w", err)
+	}
+	if err := removeNote(dir, rebuildFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("quarantine: %w", err)
+	}
+	return to, nil
 }
 
-func writeNote(dir string) error {
-	f, err := os.OpenFile(filepath.Join(dir, rejoinFile), os.O_CREATE|os.O_WRONLY, 0o600)
+func writeNote(dir, name string) error {
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("quarantine: %w", err)
 	}
@@ -203,16 +210,18 @@ func writeNote(dir string) error {
 	return nil
 }
 
-func mustRejoin(dir string) (bool, error) {
-	_, err := os.Stat(filepath.Join(dir, rejoinFile))
+func mustRejoin(dir string) (bool, error) { return hasNote(dir, rejoinFile) }
+
+func hasNote(dir, name string) (bool, error) {
+	_, err := os.Stat(filepath.Join(dir, name))
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-func removeNote(dir string) error {
-	if err := os.Remove(filepath.Join(dir, rejoinFile)); err != nil {
+func removeNote(dir, name string) error {
+	if err := os.Remove(filepath.Join(dir, name)); err != nil {
 		return err
 	}
 	return syncDir(dir)

@@ -39,6 +39,8 @@ type Group struct {
 	proposals *proposals
 	links     *links
 	lead      *leadership
+	heartbeat atomic.Int64  // the present timeout, see pace
+	outcast   atomic.Bool   // this replica is wrong: it answers nothing until it ends
 	asking    chan struct{} // capacity 1: one search for the leader at a time
 
 	failOnce sync.Once
@@ -70,6 +72,7 @@ func Open(cfg Config) (*Group, error) {
 		failed: make(chan struct{}), closing: make(chan struct{}), closed: make(chan struct{}),
 		asking: make(chan struct{}, 1),
 	}
+	g.heartbeat.Store(int64(cfg.Timing.Heartbeat))
 	g.raftLog = newRaftLog(g.log)
 	g.lead = newLeadership(cfg.Node)
 	g.proposals = newProposals(cfg.Group)
@@ -100,21 +103,17 @@ func (g *Group) openDisk() error {
 		return errors.Join(err, d.close())
 	}
 	rule, why := bootRule(found)
+	if rebuild, err := mustRebuild(g.cfg.Dir); err != nil {
+		return errors.Join(err, d.close())
+	} else if rebuild {
+		rule, why = quarantine, "it differed from the majority of the replicas"
+	}
 	switch rule {
 	case restore:
 		g.log.Warn("restoring the newest snapshot", "why", why)
 		err = d.restoreNewest(newest)
 	case quarantine:
-		if err = d.close(); err != nil {
-			return err
-		}
-		var to string
-		if to, err = setAside(g.cfg.Dir); err != nil {
-			return err
-		}
-		g.log.Error("state set aside: this node starts empty and does not vote before it has caught up", "why", why, "moved_to", to)
-		g.disk, err = openDisk(g.cfg.Dir, g.raftLog, g.fatal)
-		return err
+		return g.startEmpty(d, why)
 	}
 	if err == nil {
 		err = d.dropStale(found)
@@ -127,6 +126,20 @@ func (g *Group) openDisk() error {
 	}
 	g.disk = d
 	return nil
+}
+
+// startEmpty sets what d holds aside and opens the directory anew.
+func (g *Group) startEmpty(d *disk, why string) error {
+	if err := d.close(); err != nil {
+		return err
+	}
+	to, err := setAside(g.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	g.log.Error("state set aside: this node starts empty and does not vote before it has caught up", "why", why, "moved_to", to)
+	g.disk, err = openDisk(g.cfg.Dir, g.raftLog, g.fatal)
+	return err
 }
 
 // bootstrap forms the group on one of its first voters. Each does the same on its own; their logs agree.
@@ -177,6 +190,7 @@ func (g *Group) Run(ctx context.Context) error {
 	service.Go(func() { g.search(inner) })
 	service.Go(func() { g.unfence(inner, r) })
 	service.Go(func() { g.pace(inner, r) })
+	service.Go(func() { g.compare(inner, r) })
 	service.Go(func() { g.announce(inner) })
 	writers.Go(func() { g.disk.store.run(inner, g.cfg.Timing.Flush) })
 	writers.Go(func() { g.raftLog.run(inner) })

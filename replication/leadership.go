@@ -242,7 +242,7 @@ func (g *Group) unfence(ctx context.Context, r *raft.Raft) {
 		if !g.hears(r) || commit == 0 || r.AppliedIndex() < commit || g.disk.logs.GetLog(commit, &l) != nil || l.Term != r.CurrentTerm() {
 			continue
 		}
-		if err := removeNote(g.cfg.Dir); err != nil {
+		if err := removeNote(g.cfg.Dir, rejoinFile); err != nil {
 			g.fatal(err)
 			return
 		}

@@ -25,6 +25,7 @@ type machine struct {
 	fatal  func(error)
 	stop   <-chan struct{} // closed when the group stops; ends the wait for the disk
 	broken error
+	passed checkpoints
 }
 
 var _ raft.BatchingFSM = (*machine)(nil)
@@ -73,6 +74,7 @@ func (m *machine) applyLog(l *raft.Log) ([]session.Result, error) {
 	}
 	e.seal()
 	m.store.publish(batch{at: e.at, changes: e.changes})
+	m.passed.add(e.at.index, e.at.hash)
 	return e.results, nil
 }
 

@@ -75,23 +75,38 @@ func (g *Group) pace(ctx context.Context, r *raft.Raft) {
 	t := time.NewTicker(paceEvery)
 	defer t.Stop()
 	for {
+		changed := g.LeaderChanged()
+		p.see(r.CurrentTerm(), time.Now())
+		want := p.timeout(g.watched.syncs.p999(time.Now()), g.farthest(r), time.Now())
+		g.setTimeouts(r, want)
 		select {
 		case <-t.C:
+		case <-changed:
 		case <-ctx.Done():
 			return
 		}
-		p.see(r.CurrentTerm(), time.Now())
-		now := r.ReloadableConfig()
-		want := p.timeout(g.watched.syncs.p999(time.Now()), g.farthest(r), time.Now())
-		if want == now.HeartbeatTimeout {
-			continue
-		}
-		g.log.Info("election timeout changed", "from", now.HeartbeatTimeout, "to", want)
-		g.transport.patience.Store(int64(leaseFor(want) - g.cfg.Timing.Lease))
-		now.HeartbeatTimeout, now.ElectionTimeout = want, max(want, g.cfg.Timing.Election)
-		if err := r.ReloadConfig(now); err != nil {
-			g.log.Error("election timeout not changed", "err", err)
-		}
+	}
+}
+
+// setTimeouts takes up a heartbeat timeout. The library derives the pause between a leader's heartbeats from it, which
+// has to fit the lease; a leader bears nobody's silence, so it keeps the configured one and takes up the other
+// when it no longer leads.
+func (g *Group) setTimeouts(r *raft.Raft, heartbeat time.Duration) {
+	if was := time.Duration(g.heartbeat.Swap(int64(heartbeat))); was != heartbeat {
+		g.log.Info("election timeout changed", "from", was, "to", heartbeat)
+		g.transport.patience.Store(max(0, int64(leaseFor(heartbeat)-g.cfg.Timing.Lease)))
+	}
+	now := r.ReloadableConfig()
+	next := now
+	next.HeartbeatTimeout, next.ElectionTimeout = heartbeat, max(heartbeat, g.cfg.Timing.Election)
+	if r.State() == raft.Leader {
+		next.HeartbeatTimeout = g.cfg.Timing.Heartbeat
+	}
+	if next == now {
+		return
+	}
+	if err := r.ReloadConfig(next); err != nil {
+		g.log.Error("election timeout not changed", "err", err)
 	}
 }
 

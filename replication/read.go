@@ -90,7 +90,7 @@ func (g *Group) unread(ctx context.Context, last error) error {
 // fresh reports whether the local replica may answer reads.
 func (g *Group) fresh() bool {
 	r := g.raft.Load()
-	if r == nil {
+	if r == nil || g.outcast.Load() {
 		return false
 	}
 	if r.State() == raft.Leader {

@@ -84,6 +84,8 @@ func (s *server) read(ctx context.Context) error {
 			s.handle(ctx, req.WaitMs, &wire.ReadResponse{Id: req.Id, Error: busy}, func(ctx context.Context) message {
 				return s.group.answerRead(ctx, req)
 			})
+		case streamHashes:
+			return s.group.tell(s.conn)
 		default:
 			return skein.Fault(skein.CodeVersion, "stream of kind %d", kind)
 		}

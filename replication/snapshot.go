@@ -118,6 +118,7 @@ func (m *machine) Restore(r io.ReadCloser) error {
 		m.fatal(m.broken)
 		return m.broken
 	}
+	m.passed.forget()
 	return nil
 }
 

@@ -47,8 +47,8 @@ func (g *Group) Status() Status {
 		return s
 	}
 	s.Term, s.Commit, s.Fenced = r.CurrentTerm(), r.CommitIndex(), g.transport.fenced.Load()
-	timeouts := r.ReloadableConfig()
-	s.Heartbeat, s.Election = timeouts.HeartbeatTimeout, timeouts.ElectionTimeout
+	s.Heartbeat = time.Duration(g.heartbeat.Load())
+	s.Election = max(s.Heartbeat, g.cfg.Timing.Election)
 	s.Lease = g.cfg.Timing.Lease + time.Duration(g.transport.patience.Load())
 	for _, x := range r.GetConfiguration().Configuration().Servers {
 		voter := x.Suffrage == raft.Voter
