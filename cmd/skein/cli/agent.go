@@ -32,8 +32,10 @@ func agentCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			cfg.Log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: least}))
-			return runAgent(cmd.Context(), cfg)
+			lines := newLogQueue(cmd.ErrOrStderr())
+			defer lines.close()
+			cfg.Log = lines.logger(least)
+			return runAgent(cmd.Context(), cfg, lines.close)
 		},
 	}
 	f := cmd.Flags()
@@ -60,8 +62,8 @@ func given(cmd *cobra.Command) map[string]string {
 }
 
 // runAgent runs the node. Under `skein dev` it ends the process at once when the supervisor ends, however that
-// happens: the mesh survives the sudden death of a node, but one that nobody stops would stay for ever.
-func runAgent(ctx context.Context, cfg node.Config) error {
+// happens: the mesh survives the sudden death of a node, but one that nobody stops would stay for ever. flush writes out the log.
+func runAgent(ctx context.Context, cfg node.Config, flush func()) error {
 	lifeline, err := dev.Lifeline()
 	if err != nil {
 		return err
@@ -75,6 +77,7 @@ func runAgent(ctx context.Context, cfg node.Config) error {
 		}
 		dev.WatchLifeline(ctx, lifeline, func() {
 			cfg.Log.Error("the supervisor has ended, so this node ends too")
+			flush()
 			os.Exit(exitFault)
 		})
 	}()
