@@ -6,8 +6,7 @@
 // session.Apply drops the repeat. Voters are spread over zones, and a leader replaces a dead one when that is safe.
 //
 // It does not promise that a read on a follower is the newest state: Read takes the sequence number that the
-// caller has seen. It does not survive the loss of a majority, nor the return of a voter whose disk was wiped
-// under the same node id (see DESIGN.md).
+// caller has seen. It does not survive the loss of a majority. A first voter whose disk was wiped rejoins, see DESIGN.md.
 //
 // It stores, under Config.Dir: log, a directory with the Raft log, term and vote (package seglog); state.db, sessions,
 // their events and the applied index, written behind an overlay in memory; snapshots, copies of state.db with a

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,6 +40,7 @@ type Group struct {
 	lead      *leadership
 	heartbeat atomic.Int64  // the present timeout, see pace
 	outcast   atomic.Bool   // this replica is wrong: it answers nothing until it ends
+	forming   atomic.Bool   // a listed voter with an empty directory, which asks the others first
 	asking    chan struct{} // capacity 1: one search for the leader at a time
 
 	failOnce sync.Once
@@ -50,9 +50,8 @@ type Group struct {
 	closed   chan struct{} // closed when Run ends
 }
 
-// Open opens or makes the replica in cfg.Dir and, where that is called for, restores the newest snapshot, sets
-// damaged state aside or forms the group. Run must follow: it closes the files. A file that does not verify
-// gives an error that names it.
+// Open opens or makes the replica in cfg.Dir and, where that is called for, restores the newest snapshot or sets
+// damaged state aside. Run must follow: it closes the files. A file that does not verify gives an error that names it.
 func Open(cfg Config) (*Group, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -83,7 +82,7 @@ func Open(cfg Config) (*Group, error) {
 	}
 	g.machine = &machine{group: cfg.Group, store: g.disk.store, fatal: g.fatal, stop: g.closing}
 	g.watched = newWatchedLog(g.disk.logs, g.fatal)
-	if err := g.bootstrap(); err != nil {
+	if err := g.prepareForming(); err != nil {
 		return nil, errors.Join(err, g.disk.close())
 	}
 	return g, nil
@@ -142,29 +141,6 @@ func (g *Group) startEmpty(d *disk, why string) error {
 	return err
 }
 
-// bootstrap forms the group on one of its first voters. Each does the same on its own; their logs agree.
-func (g *Group) bootstrap() error {
-	if !slices.Contains(g.cfg.Voters, g.cfg.Node) {
-		return nil
-	}
-	if fenced, err := mustRejoin(g.cfg.Dir); err != nil || fenced {
-		return err
-	}
-	exists, err := raft.HasExistingState(g.disk.logs, g.disk.logs, g.disk.snapshots)
-	if err != nil || exists {
-		return err
-	}
-	var conf raft.Configuration
-	for _, v := range slices.Sorted(slices.Values(g.cfg.Voters)) {
-		conf.Servers = append(conf.Servers, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(v), Address: raft.ServerAddress(v)})
-	}
-	// The transport is for older protocol versions only.
-	if err := raft.BootstrapCluster(g.cfg.raft(g.raftLog), g.disk.logs, g.disk.logs, g.disk.snapshots, nil, conf); err != nil {
-		return fmt.Errorf("form the group in %s: %w", g.cfg.Dir, err)
-	}
-	return nil
-}
-
 // fatal ends Run with err; the first one counts. It may be called from any goroutine and does not block.
 func (g *Group) fatal(err error) {
 	g.failOnce.Do(func() {
@@ -188,7 +164,10 @@ func (g *Group) Run(ctx context.Context) error {
 	service.Go(func() { g.proposals.run(g.closing, r) })
 	service.Go(func() { g.follow(inner, r) })
 	service.Go(func() { g.search(inner) })
-	service.Go(func() { g.unfence(inner, r) })
+	service.Go(func() {
+		g.form(inner, r)
+		g.unfence(inner, r)
+	})
 	service.Go(func() { g.pace(inner, r) })
 	service.Go(func() { g.compare(inner, r) })
 	service.Go(func() { g.announce(inner) })
@@ -231,7 +210,7 @@ func (g *Group) startRaft() (*raft.Raft, error) {
 	}
 	layer := newTrackedLayer(g.cfg.Layer, g.cfg.Node)
 	g.transport = newTransport(layer, g.cfg.Dir, g.watched.hung, g.raftLog)
-	g.transport.fenced.Store(fenced)
+	g.transport.fenced.Store(fenced || g.forming.Load())
 	conf := g.cfg.raft(g.raftLog)
 	notify := make(chan bool, 8) // raft waits when it is full; leaderships follow each other slower than they are read
 	conf.NotifyCh = notify

@@ -20,6 +20,7 @@ import (
 const (
 	streamProposals byte = 1
 	streamReads     byte = 2
+	streamForming   byte = 4 // see standing
 	streamHashes    byte = 3 // the answer is a report, and the stream ends
 )
 

@@ -86,6 +86,8 @@ func (s *server) read(ctx context.Context) error {
 			})
 		case streamHashes:
 			return s.group.tell(s.conn)
+		case streamForming:
+			return s.group.tellStanding(s.conn)
 		default:
 			return skein.Fault(skein.CodeVersion, "stream of kind %d", kind)
 		}
