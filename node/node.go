@@ -71,6 +71,11 @@ func New(cfg Config) (*Node, error) {
 
 // close gives back what New opened, when Run will not.
 func (n *Node) close() {
+	if n.group != nil {
+		if err := n.group.Close(); err != nil { // does nothing after Run
+			n.log.Error("close the replica", "error", err)
+		}
+	}
 	n.sockets.close()
 	n.secrets.close()
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,12 +47,13 @@ type Group struct {
 	failOnce sync.Once
 	failed   chan struct{} // closed by the first fatal error
 	failure  error         // set before failed is closed
+	begun    atomic.Bool   // Run or Close was called: the files are theirs
 	closing  chan struct{} // closed when Run begins to stop
 	closed   chan struct{} // closed when Run ends
 }
 
 // Open opens or makes the replica in cfg.Dir and, where that is called for, restores the newest snapshot or sets
-// damaged state aside. Run must follow: it closes the files. A file that does not verify gives an error that names it.
+// damaged state aside. Run or Close must follow: they close the files. A file that does not verify gives an error that names it.
 func Open(cfg Config) (*Group, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -141,6 +143,16 @@ func (g *Group) startEmpty(d *disk, why string) error {
 	return err
 }
 
+// Close gives back what Open opened when Run will not be called; after Run, and a second time, it does nothing.
+func (g *Group) Close() error {
+	if g.begun.Swap(true) {
+		return nil
+	}
+	close(g.closing)
+	defer close(g.closed)
+	return errors.Join(g.cfg.Layer.Close(), g.disk.close())
+}
+
 // fatal ends Run with err; the first one counts. It may be called from any goroutine and does not block.
 func (g *Group) fatal(err error) {
 	g.failOnce.Do(func() {
@@ -153,6 +165,9 @@ func (g *Group) fatal(err error) {
 // stops and closes the files. The error of a hung or failing disk means that the process must end: what was
 // being written has an unknown outcome. Run is called once.
 func (g *Group) Run(ctx context.Context) error {
+	if g.begun.Swap(true) {
+		return fmt.Errorf("group %d: run: %w", g.cfg.Group, os.ErrClosed)
+	}
 	defer close(g.closed)
 	r, err := g.startRaft()
 	if err != nil {
