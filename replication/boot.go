@@ -141,6 +141,19 @@ func (d *disk) survey() (o onDisk, newest string, err error) {
 	return o, newest, err
 }
 
+// termOf gives the term of an entry, 0 when it is not known: it is no longer in the log and not the last one of the
+// newest snapshot, behind which an idle group may write nothing for long.
+func (d *disk) termOf(index uint64) uint64 {
+	var l raft.Log
+	if d.logs.GetLog(index, &l) == nil {
+		return l.Term
+	}
+	if list, err := d.snapshots.List(); err == nil && len(list) > 0 && list[0].Index == index {
+		return list[0].Term
+	}
+	return 0
+}
+
 // restoreNewest puts the newest snapshot in the place of the state.
 func (d *disk) restoreNewest(id string) error {
 	_, r, err := d.snapshots.Open(id)

@@ -238,8 +238,7 @@ func (g *Group) unfence(ctx context.Context, r *raft.Raft) {
 			return
 		}
 		commit := r.CommitIndex()
-		var l raft.Log
-		if !g.hears(r) || commit == 0 || r.AppliedIndex() < commit || g.disk.logs.GetLog(commit, &l) != nil || l.Term != r.CurrentTerm() {
+		if !g.hears(r) || commit == 0 || r.AppliedIndex() < commit || g.disk.termOf(commit) != r.CurrentTerm() {
 			continue
 		}
 		if err := removeNote(g.cfg.Dir, rejoinFile); err != nil {

@@ -1,9 +1,12 @@
 package replication
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/raft"
 
 	"github.com/skein-mesh/skein"
 )
@@ -99,6 +102,36 @@ func TestFollowerCatchesUpFromSnapshot(t *testing.T) {
 		c.start("c1")
 		c.propose(c.leader(), sayCmd(1, 61, 121))
 		c.converged()
+	})
+}
+
+// TestFenceFallsOnAnIdleGroup: what the voter gets is one snapshot, and nothing comes behind it.
+func TestFenceFallsOnAnIdleGroup(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCluster(t, "a1", "b1", "c1")
+		defer c.stopAll()
+		c.tune = func(cfg *Config) { cfg.TrailingEntries = 1 }
+		c.start("a1", "b1", "c1")
+		lead := c.leader()
+		c.propose(lead, openCmd(1), sayCmd(1, 1, 1))
+		c.converged()
+		id := skein.NodeID("b1")
+		if lead.cfg.Node == id {
+			id = "c1"
+		}
+		c.kill(id)
+		if err := lead.raft.Load().Snapshot().Error(); err != nil {
+			t.Fatal(err)
+		}
+		index, _ := lead.Hash()
+		removeFile(t, c.dir, id, logDir)
+		c.start(id)
+		c.until("a fenced replica", time.Second, func() bool { return c.nodes[id].Status().Fenced })
+		c.until("the fence to fall", 20*time.Second, func() bool { return !c.nodes[id].Status().Fenced })
+		var l raft.Log
+		if err := c.nodes[id].disk.logs.GetLog(index, &l); !errors.Is(err, raft.ErrLogNotFound) {
+			t.Errorf("entry %d in the log of the voter: got %v, want %v: it came otherwise than by the snapshot", index, err, raft.ErrLogNotFound)
+		}
 	})
 }
 
