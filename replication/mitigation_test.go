@@ -37,7 +37,7 @@ func TestHeartbeatsTakeTheMainLoop(t *testing.T) {
 		sent := make(chan error, 1)
 		go func() {
 			header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte("a1"), Addr: []byte("a1")}
-			sent <- from.AppendEntries("b1", "b1", &raft.AppendEntriesRequest{RPCHeader: header, Term: 9, Leader: []byte("a1")}, &raft.AppendEntriesResponse{})
+			sent <- from.AppendEntries("b1", "b1", &raft.AppendEntriesRequest{RPCHeader: header, Term: 9}, &raft.AppendEntriesResponse{})
 		}()
 		select {
 		case rpc := <-to.Consumer():
