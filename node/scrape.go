@@ -63,6 +63,9 @@ func (s *scraper) group() {
 	set("skein_group_survives_zone", "1 while the group keeps its majority if any one zone is lost.", truth(st.SurvivesZone && s.n.oneZoneToSpare(st.Voters)))
 	set("skein_group_fenced", "1 while this node has set its state aside and rebuilds it.", truth(st.Fenced))
 	set("skein_group_disk_hung", "1 while a write to the log has run for more than two seconds.", truth(st.DiskHung))
+	set("skein_group_disk_free_bytes", "Bytes left on the disk of the replica; 0 where they are not known.", float64(st.DiskFree))
+	set("skein_group_disk_mark", "How full that disk is: 0, 1 from the soft mark on, 2 from the hard one.", diskMark(st.DiskMark))
+	set("skein_group_election_timeout_seconds", "Silence of a leader before an election; grows with slow disks and frequent elections.", st.Heartbeat.Seconds())
 	set("skein_group_voters", "Voters of the group.", float64(len(st.Voters)))
 	set("skein_group_term", "Raft's term.", float64(st.Term))
 	set("skein_group_commit_index", "Log index that this node knows to be committed.", float64(st.Commit))
@@ -91,6 +94,16 @@ func (s *scraper) dns() {
 	raise(s.n.meters.Counter("skein_dns_dropped_total", "Packets to the DNS server that are no request, or came before it knew the mesh."), st.Dropped)
 	raise(s.n.meters.Counter("skein_dns_truncated_total", "DNS answers that did not fit over UDP."), st.Truncated)
 	raise(s.n.meters.Counter("skein_dns_rejected_total", "TCP connections to the DNS server over the limit."), st.Rejected)
+}
+
+func diskMark(mark string) float64 {
+	switch mark {
+	case "soft":
+		return 1
+	case "hard":
+		return 2
+	}
+	return 0
 }
 
 func truth(b bool) float64 {

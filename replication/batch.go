@@ -275,6 +275,9 @@ func (g *Group) submit(ctx context.Context, p *proposal) ([]session.Result, erro
 		return nil, errNotLeader
 	default:
 	}
+	if err := g.admit(p); err != nil {
+		return nil, err
+	}
 	if err := g.proposals.put(p); err != nil {
 		return nil, err
 	}

@@ -81,6 +81,7 @@ func (c *checkpoints) report(rebuilding bool) report {
 // report is what one replica says of itself.
 type report struct {
 	rebuilding bool
+	space      spaceMark
 	at         map[uint64][32]byte
 }
 
@@ -146,6 +147,7 @@ func (g *Group) compare(ctx context.Context, r *raft.Raft) {
 			return
 		}
 		voters, reports := g.collect(ctx, r)
+		g.space.heard(g.cfg.Node, voters, reports)
 		switch judge(g.cfg.Node, voters, reports) {
 		case differs:
 			g.log.Error("replicas differ", "applied", g.disk.store.mark().index, "voters", voters)
@@ -200,19 +202,21 @@ func (g *Group) askReport(ctx context.Context, node skein.NodeID) (report, error
 func (g *Group) tell(conn net.Conn) error {
 	t := g.transport
 	rep := g.machine.passed.report(g.raft.Load() == nil || t.fenced.Load())
+	_, _, rep.space = g.space.get()
 	conn.SetWriteDeadline(time.Now().Add(compareWithin))
 	_, err := conn.Write(rep.encode())
 	return err
 }
 
-// A report travels as a byte, 1 for a replica that is being rebuilt; the number of hashes (two bytes, big endian, as
+// A report travels as a byte, twice the mark of the disk, and 1 for a replica that is being rebuilt; the number of hashes (two bytes, big endian, as
 // all of these); each with its index (8 bytes) before it; and a CRC32C over all of that.
 const reportHeader = 3
 
 func (r report) encode() []byte {
 	buf := make([]byte, reportHeader, reportHeader+len(r.at)*40+4)
+	buf[0] = byte(r.space) << 1
 	if r.rebuilding {
-		buf[0] = 1
+		buf[0] |= 1
 	}
 	binary.BigEndian.PutUint16(buf[1:], uint16(len(r.at)))
 	for index, hash := range r.at {
@@ -227,7 +231,7 @@ func readReport(in io.Reader) (report, error) {
 		return report{}, fmt.Errorf("read hashes: %w", err)
 	}
 	n := int(binary.BigEndian.Uint16(head[1:]))
-	if head[0] > 1 || n > 2*keptHashes {
+	if head[0]>>1 > byte(hard) || n > 2*keptHashes {
 		return report{}, skein.Fault(skein.CodeMalformed, "a report of kind %d with %d hashes", head[0], n)
 	}
 	body := make([]byte, n*40+4)
@@ -238,7 +242,7 @@ func readReport(in io.Reader) (report, error) {
 	if binary.BigEndian.Uint32(body[n*40:]) != sum {
 		return report{}, skein.Fault(skein.CodeMalformed, "a report whose checksum does not match")
 	}
-	r := report{rebuilding: head[0] == 1, at: make(map[uint64][32]byte, n)}
+	r := report{rebuilding: head[0]&1 == 1, space: spaceMark(head[0] >> 1), at: make(map[uint64][32]byte, n)}
 	for i := range n {
 		r.at[binary.BigEndian.Uint64(body[i*40:])] = [32]byte(body[i*40+8:])
 	}

@@ -65,6 +65,9 @@ type Config struct {
 	// RTT estimates the round trip to a node, 0 where nothing is known; nil: never. Election timeouts follow it.
 	RTT func(skein.NodeID) time.Duration
 
+	// Space gives the bytes left on the disk of Dir, and its size; nil: the system is asked. See Status.DiskMark.
+	Space func() (free, total uint64, err error)
+
 	// SnapshotEntries is how many log entries call for a snapshot; default 8192. TrailingEntries is how many
 	// stay in the log behind one, for followers that lag; default 4096.
 	SnapshotEntries, TrailingEntries uint64

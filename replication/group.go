@@ -8,19 +8,12 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/hashicorp/raft"
 )
 
 // logCacheEntries is how many of the newest log entries stay in memory for the followers.
 const logCacheEntries = 256
-
-// fatalGrace is how long Run waits for the library when it stops because of a fault: a hung write may never return.
-const fatalGrace = time.Second
-
-// stopGrace is how long Run waits for its goroutines in an orderly stop.
-const stopGrace = 10 * time.Second
 
 // Group is one replica of a replicated group, or, on a node that is in no configuration, a way to one. Its
 // methods may be called from several goroutines, also before Run; what needs the group then waits.
@@ -39,6 +32,8 @@ type Group struct {
 	proposals *proposals
 	links     *links
 	lead      *leadership
+	reloading sync.Mutex    // one change of the library's settings at a time
+	space     space         // of the disks
 	heartbeat atomic.Int64  // the present timeout, see pace
 	outcast   atomic.Bool   // this replica is wrong: it answers nothing until it ends
 	forming   atomic.Bool   // a listed voter with an empty directory, which asks the others first
@@ -64,6 +59,9 @@ func Open(cfg Config) (*Group, error) {
 	}
 	if cfg.TrailingEntries == 0 {
 		cfg.TrailingEntries = 4096
+	}
+	if cfg.Space == nil {
+		cfg.Space = func() (free, total uint64, err error) { return statSpace(cfg.Dir) }
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -184,6 +182,7 @@ func (g *Group) Run(ctx context.Context) error {
 		g.unfence(inner, r)
 	})
 	service.Go(func() { g.pace(inner, r) })
+	service.Go(func() { g.watchSpace(inner, r) })
 	service.Go(func() { g.compare(inner, r) })
 	service.Go(func() { g.announce(inner) })
 	writers.Go(func() { g.disk.store.run(inner, g.cfg.Timing.Flush) })
@@ -240,73 +239,4 @@ func (g *Group) startRaft() (*raft.Raft, error) {
 	g.lead.observe(r)
 	g.raft.Store(r)
 	return r, nil
-}
-
-// stopRaft ends the library's goroutines. With a fault it does not insist.
-func (g *Group) stopRaft(r *raft.Raft, fault error) error {
-	stopped := r.Shutdown()
-	g.transport.shut()
-	if fault == nil {
-		select {
-		case <-g.failed: // the last writes failed
-			fault = g.failure
-		default:
-		}
-	}
-	if fault != nil {
-		waitFor(fatalGrace, func() { stopped.Error() })
-		return fault
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		stopped.Error()
-		g.transport.wait()
-	}()
-	return g.unlessFailed(done, func() error { return nil })
-}
-
-// unlessFailed waits for done and gives result's error, or, when a write hangs or fails meanwhile, that one's.
-func (g *Group) unlessFailed(done <-chan struct{}, result func() error) error {
-	select {
-	case <-done:
-		return result()
-	case <-g.failed:
-	}
-	if waitFor(fatalGrace, func() { <-done }) {
-		return errors.Join(g.failure, result())
-	}
-	return g.failure
-}
-
-func (g *Group) closeDisk() error {
-	var err error
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		select {
-		case <-g.failed:
-		default:
-			err = g.disk.store.flush()
-		}
-		err = errors.Join(err, g.disk.close())
-	}()
-	return g.unlessFailed(done, func() error { return err })
-}
-
-// waitFor runs functions that may never return, and reports whether they did within d.
-func waitFor(d time.Duration, fs ...func()) bool {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for _, f := range fs {
-			f()
-		}
-	}()
-	select {
-	case <-done:
-		return true
-	case <-time.After(d):
-		return false
-	}
 }

@@ -96,18 +96,12 @@ func (g *Group) setTimeouts(r *raft.Raft, heartbeat time.Duration) {
 		g.log.Info("election timeout changed", "from", was, "to", heartbeat)
 		g.transport.patience.Store(max(0, int64(leaseFor(heartbeat)-g.cfg.Timing.Lease)))
 	}
-	now := r.ReloadableConfig()
-	next := now
-	next.HeartbeatTimeout, next.ElectionTimeout = heartbeat, max(heartbeat, g.cfg.Timing.Election)
-	if r.State() == raft.Leader {
-		next.HeartbeatTimeout = g.cfg.Timing.Heartbeat
-	}
-	if next == now {
-		return
-	}
-	if err := r.ReloadConfig(next); err != nil {
-		g.log.Error("election timeout not changed", "err", err)
-	}
+	g.reload(r, func(c *raft.ReloadableConfig) {
+		c.HeartbeatTimeout, c.ElectionTimeout = heartbeat, max(heartbeat, g.cfg.Timing.Election)
+		if r.State() == raft.Leader {
+			c.HeartbeatTimeout = g.cfg.Timing.Heartbeat
+		}
+	})
 }
 
 // leaseFor gives the leader lease that goes with a heartbeat timeout.

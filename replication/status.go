@@ -32,6 +32,11 @@ type Status struct {
 	SurvivesZone bool // a majority of the voters stays when any one zone is lost
 	Fenced       bool // this node set its state aside and does not vote until it has caught up
 	DiskHung     bool // a write to the log has run for more than two seconds
+
+	DiskFree, DiskTotal uint64 // bytes; 0, 0 where they are not known
+	// DiskMark is "soft" when under 15 % and under 1 GiB of the disk are left: a leader takes no new sessions and
+	// turns. "hard" is under 5 % and 256 MiB: it also hands leadership to a voter with more room. Otherwise "".
+	DiskMark string
 }
 
 // Status tells how the group looks from here.
@@ -42,6 +47,9 @@ func (g *Group) Status() Status {
 		Role: "none", Leader: leader, Applied: at.index, Durable: g.disk.store.durableIndex(),
 		Sessions: int(at.sessions), OpenTurns: g.disk.store.openCount(), DeadLetters: g.disk.store.letterCount(), DiskHung: g.watched.hung(),
 	}
+	var mark spaceMark
+	s.DiskFree, s.DiskTotal, mark = g.space.get()
+	s.DiskMark = mark.String()
 	r := g.raft.Load()
 	if r == nil {
 		return s

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -49,19 +50,21 @@ func (g *Group) heirs(r *raft.Raft) []skein.NodeID {
 	for _, c := range g.cfg.Peers.Candidates() {
 		seen[c.Node] = c
 	}
-	var staying, leaving []skein.NodeID
+	var staying, leaving, full []skein.NodeID
 	for _, s := range r.GetConfiguration().Configuration().Servers {
 		id := skein.NodeID(s.ID)
 		c, ok := seen[id]
 		switch {
 		case s.Suffrage != raft.Voter || id == g.cfg.Node || !ok || c.Gone || !c.Healthy:
+		case g.space.of(id) != roomy:
+			full = append(full, id)
 		case c.Draining:
 			leaving = append(leaving, id)
 		default:
 			staying = append(staying, id)
 		}
 	}
-	return append(staying, leaving...)
+	return slices.Concat(staying, leaving, full)
 }
 
 // awaitLoss waits until this node no longer leads, for as long as a transfer may take.
