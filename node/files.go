@@ -21,6 +21,7 @@ import (
 
 	"github.com/skein-mesh/skein"
 	"github.com/skein-mesh/skein/mesh"
+	"github.com/skein-mesh/skein/replication"
 )
 
 // secrets is what the node has read from files.
@@ -71,7 +72,7 @@ func (c *Config) fill() error {
 func (n *Node) openFiles() error {
 	s := &secrets{}
 	n.secrets = s
-	if err := os.MkdirAll(n.cfg.Dir, 0o700); err != nil {
+	if err := replication.MakeDir(n.cfg.Dir); err != nil {
 		return fmt.Errorf("data directory: %w; make it writable for this user or set another dir", err)
 	}
 	if err := s.lockDir(n.cfg.Dir); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -20,7 +21,7 @@ const (
 	rejoinFile   = "rejoin"    // present while this node must not vote, see setAside
 	rebuildFile  = "rebuild"   // present when the replica differs from the others and has to be set aside
 	quarantineAs = "quarantine-"
-	maxKept      = 2 // snapshots
+	maxKept      = 2 // snapshots, and directories set aside
 )
 
 // onDisk is what a directory holds when a group opens.
@@ -65,7 +66,7 @@ type disk struct {
 }
 
 func openDisk(dir string, logger *raftLog, fatal func(error)) (*disk, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := MakeDir(dir); err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", dir, err)
 	}
 	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, maxKept, logger)
@@ -79,7 +80,7 @@ func openDisk(dir string, logger *raftLog, fatal func(error)) (*disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	logs, err := openLog(dir)
+	logs, err := openLog(dir) // last: it syncs dir, with what was made here
 	if err != nil {
 		return nil, errors.Join(err, st.close())
 	}
@@ -188,8 +189,8 @@ func (d *disk) verifyLog(after, last uint64) error {
 }
 
 // setAside moves everything out of the way into a directory of its own and leaves the note that this node
-// must not vote before it has caught up: it may have forgotten what it promised.
-func setAside(dir string) (string, error) {
+// must not vote before it has caught up: it may have forgotten what it promised. sync is syncDir.
+func setAside(dir string, sync func(string) error) (string, error) {
 	to := filepath.Join(dir, quarantineAs+time.Now().UTC().Format("20060102T150405.000000000"))
 	if err := os.Mkdir(to, 0o700); err != nil {
 		return "", fmt.Errorf("quarantine: %w", err)
@@ -203,13 +204,24 @@ func setAside(dir string) (string, error) {
 			return "", fmt.Errorf("quarantine: %w", err)
 		}
 	}
-	if err := syncDir(dir); err != nil {
+	// First what was added, then what is gone: a crash between leaves both names, not none.
+	if err := errors.Join(sync(to), sync(dir)); err != nil {
 		return "", fmt.Errorf("quarantine: %w", err)
 	}
 	if err := removeNote(dir, rebuildFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", fmt.Errorf("quarantine: %w", err)
 	}
 	return to, nil
+}
+
+// oldQuarantines lists the directories set aside before the newest ones.
+func oldQuarantines(dir string) []string {
+	all, err := filepath.Glob(filepath.Join(dir, quarantineAs+"*"))
+	if err != nil || len(all) <= maxKept {
+		return nil
+	}
+	slices.Sort(all) // by time, which is of fixed length
+	return all[:len(all)-maxKept]
 }
 
 func writeNote(dir, name string) error {

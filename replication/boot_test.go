@@ -3,6 +3,7 @@ package replication
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/skein-mesh/skein"
@@ -40,5 +41,46 @@ func TestBootRule(t *testing.T) {
 		if got, why := bootRule(tt.disk); got != tt.want {
 			t.Errorf("%s: bootRule(%+v): got %d (%s), want %d", tt.name, tt.disk, got, why, tt.want)
 		}
+	}
+}
+
+// TestSetAsideInOrder: a crash must not find what was moved in neither directory.
+func TestSetAsideInOrder(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, logDir), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var synced []string
+	to, err := setAside(dir, func(d string) error {
+		synced = append(synced, d)
+		return nil
+	})
+	if err != nil || !slices.Equal(synced, []string{to, dir}) {
+		t.Errorf("set aside: got %v, synced %q, want %q", err, synced, []string{to, dir})
+	}
+	if _, err := os.Stat(filepath.Join(to, logDir)); err != nil {
+		t.Errorf("the log: %v", err)
+	}
+}
+
+func TestNewestQuarantinesAreKept(t *testing.T) {
+	f := newFabric()
+	dir := t.TempDir()
+	for _, name := range []string{"20260101T000000.000000000", "20260102T000000.000000000", "20260103T000000.000000000"} {
+		if err := os.MkdirAll(filepath.Join(dir, quarantineAs+name, logDir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := writeNote(dir, rebuildFile); err != nil {
+		t.Fatal(err)
+	}
+	g, err := Open(Config{Node: "a1", Dir: dir, Layer: f.up("a1", "a"), Peers: peers{f, "a1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close() //nolint:errcheck // nothing runs
+	left, err := filepath.Glob(filepath.Join(dir, quarantineAs+"*"))
+	if err != nil || len(left) != 2 || filepath.Base(left[0]) != quarantineAs+"20260103T000000.000000000" {
+		t.Errorf("directories set aside: got %q, %v, want the newest of the old ones and the present one", left, err)
 	}
 }

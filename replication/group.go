@@ -132,11 +132,18 @@ func (g *Group) startEmpty(d *disk, why string) error {
 	if err := d.close(); err != nil {
 		return err
 	}
-	to, err := setAside(g.cfg.Dir)
+	to, err := setAside(g.cfg.Dir, syncDir)
 	if err != nil {
 		return err
 	}
 	g.log.Error("state set aside: this node starts empty and does not vote before it has caught up", "why", why, "moved_to", to)
+	for _, old := range oldQuarantines(g.cfg.Dir) {
+		if err := os.RemoveAll(old); err != nil {
+			g.log.Warn("state that was set aside earlier is not removed", "dir", old, "err", err)
+			continue
+		}
+		g.log.Warn("state that was set aside earlier is removed", "dir", old, "kept", maxKept)
+	}
 	g.disk, err = openDisk(g.cfg.Dir, g.raftLog, g.fatal)
 	return err
 }
