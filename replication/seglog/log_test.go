@@ -376,7 +376,7 @@ func TestDamageBehindTheNewestFile(t *testing.T) {
 	l.full = 1
 	fill(t, l, 11, 12)
 	l.Close()
-	for name, at := range map[string]int64{"0000000000000001.seg": recordsAt + 320, stableName: stableSlot + 30} {
+	for name, at := range map[string]int64{"0000000000000001.seg": recordsAt + 320, stableName: 2*stableCopy + 30} {
 		f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY, 0)
 		if err != nil {
 			t.Fatal(err)

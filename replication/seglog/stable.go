@@ -1,6 +1,7 @@
 package seglog
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -12,13 +13,15 @@ import (
 )
 
 // The stable file has two slots, written in turn, of two equal copies each: a write that is torn spares the other
-// slot, a block that goes bad spares the other copy. A copy: magic, generation, length, keys and values with their
+// slot, a block that goes bad spares the other copy. First come the first copies of both slots, then the second ones: a
+// bad stretch of two copies' length takes one of each at most, and never the newer slot alone, which would bring an
+// older vote back. Files of builds that had the copies of a slot side by side are read alike. A copy: magic, generation, length, keys and values with their
 // lengths (2 bytes each), CRC32C over the copy's generation and all before it.
 const (
 	stableName   = "stable"
 	stableMagic  = "SKNSTB01"
 	stableCopy   = 4096
-	stableSlot   = 2 * stableCopy
+	stableSize   = 4 * stableCopy
 	stableHeader = 8 + 8 + 4
 	stableMax    = stableCopy - stableHeader - 4 // bytes of keys and values
 )
@@ -67,9 +70,9 @@ func (s *stable) create(fs fileSystem, dir string) error {
 		return err
 	}
 	s.f = f
-	_, err = f.WriteAt(append(s.encode(0), make([]byte, stableSlot)...), 0)
+	_, err = f.WriteAt(make([]byte, stableSize), 0)
 	if err == nil {
-		err = f.Sync()
+		err = s.write(0)
 	}
 	if err == nil {
 		err = fs.Rename(s.path+newSuffix, s.path)
@@ -83,7 +86,24 @@ func (s *stable) create(fs fileSystem, dir string) error {
 	return nil
 }
 
-// encode gives a slot.
+// copiesAt gives where the copies of a generation's slot are.
+func copiesAt(generation uint64) [2]int64 {
+	first := int64(generation%2) * stableCopy
+	return [2]int64{first, first + 2*stableCopy}
+}
+
+// write puts the values into the slot of generation, synced.
+func (s *stable) write(generation uint64) error {
+	one := s.encode(generation)
+	for _, at := range copiesAt(generation) {
+		if _, err := s.f.WriteAt(one, at); err != nil {
+			return err
+		}
+	}
+	return s.f.Sync()
+}
+
+// encode gives a copy.
 func (s *stable) encode(generation uint64) []byte {
 	var body []byte
 	for _, k := range slices.Sorted(maps.Keys(s.values)) {
@@ -92,14 +112,13 @@ func (s *stable) encode(generation uint64) []byte {
 		body = binary.BigEndian.AppendUint16(body, uint16(len(s.values[k])))
 		body = append(body, s.values[k]...)
 	}
-	buf := make([]byte, 0, stableSlot)
+	buf := make([]byte, 0, stableCopy)
 	buf = append(buf, stableMagic...)
 	buf = binary.BigEndian.AppendUint64(buf, generation)
 	buf = binary.BigEndian.AppendUint32(buf, uint32(len(body)))
 	buf = append(buf, body...)
 	buf = binary.BigEndian.AppendUint32(buf, crc32.Checksum(buf, castagnoli))
-	buf = append(buf, make([]byte, stableCopy-len(buf))...)
-	return append(buf, buf...)
+	return append(buf, make([]byte, stableCopy-len(buf))...)
 }
 
 // decodeStable reads a copy.
@@ -142,7 +161,8 @@ func cutField(buf []byte) (field, rest []byte, ok bool) {
 	return buf[2 : 2+n], buf[2+n:], true
 }
 
-// read takes the newest copy that verifies. It syncs first: what it sees may be in memory alone.
+// read takes the newest copy that verifies, and mends its slot: with one copy left, the next bad block would bring the
+// older slot back. It syncs first: what it sees may be in memory alone.
 func (s *stable) read() error {
 	if err := s.f.Sync(); err != nil {
 		return err
@@ -152,7 +172,7 @@ func (s *stable) read() error {
 		return err
 	}
 	found := false
-	for at := 0; at+stableCopy <= min(len(buf), 2*stableSlot); at += stableCopy {
+	for at := 0; at+stableCopy <= min(len(buf), stableSize); at += stableCopy {
 		generation, values, ok := decodeStable(buf[at : at+stableCopy])
 		if ok && (!found || generation > s.generation) {
 			s.generation, s.values, found = generation, values, true
@@ -161,7 +181,25 @@ func (s *stable) read() error {
 	if !found {
 		return fmt.Errorf("%w: none of its copies of term and vote verifies", ErrCorrupt)
 	}
-	return nil
+	return s.mend(buf)
+}
+
+// mend writes again what buf, the file, does not hold of the present generation.
+func (s *stable) mend(buf []byte) error {
+	one, mended := s.encode(s.generation), false
+	for _, at := range copiesAt(s.generation) {
+		if int(at)+stableCopy <= len(buf) && bytes.Equal(buf[at:at+stableCopy], one) {
+			continue
+		}
+		if _, err := s.f.WriteAt(one, at); err != nil {
+			return err
+		}
+		mended = true
+	}
+	if !mended {
+		return nil
+	}
+	return s.f.Sync()
 }
 
 func (s *stable) set(key, value []byte) error {
@@ -181,12 +219,7 @@ func (s *stable) set(key, value []byte) error {
 	}
 	old := s.values
 	s.values = next
-	slot := s.encode(s.generation + 1)
-	_, err := s.f.WriteAt(slot, int64((s.generation+1)%2)*stableSlot)
-	if err == nil {
-		err = s.f.Sync()
-	}
-	if err != nil {
+	if err := s.write(s.generation + 1); err != nil {
 		s.values = old
 		s.broken = fmt.Errorf("%s: set %s: %w", s.path, key, err)
 		return s.broken
