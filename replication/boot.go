@@ -62,7 +62,7 @@ type disk struct {
 	dir       string
 	logs      *seglog.Log
 	store     *store
-	snapshots *raft.FileSnapshotStore
+	snapshots raft.SnapshotStore
 }
 
 func openDisk(dir string, logger *raftLog, fatal func(error)) (*disk, error) {
