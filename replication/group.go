@@ -76,7 +76,7 @@ func Open(cfg Config) (*Group, error) {
 	g.lead = newLeadership(cfg.Node)
 	g.proposals = newProposals(cfg.Group)
 	g.proposals.stuck = func() { g.fatal(fmt.Errorf("group %d: %w", cfg.Group, errTransferStuck)) }
-	g.links = newLinks(cfg.Peers.Dial)
+	g.links = newLinks(cfg.Peers)
 	if err := g.openDisk(); err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -78,6 +79,13 @@ func (f *fabric) down(node skein.NodeID) {
 	if p != nil {
 		p.served.Wait()
 	}
+}
+
+// forget takes a node that is down out of what gossip knows.
+func (f *fabric) forget(node skein.NodeID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.order = slices.DeleteFunc(f.order, func(c Candidate) bool { return c.Node == node })
 }
 
 func (f *fabric) Candidates() []Candidate {
