@@ -40,11 +40,12 @@ func (n *Node) openMesh() error {
 }
 
 func (n *Node) openGroup() error {
+	key := n.secrets.secret.SnapshotKey()
 	var err error
 	n.group, err = replication.Open(replication.Config{
 		Node: n.cfg.Node, Region: n.cfg.Region, Zone: n.cfg.Zone, Dir: n.replicaDir(),
 		Layer: n.mesh.RaftLayer(serviceRaft), Voters: n.cfg.Voters, Peers: groupPeers{n}, Log: n.log,
-		Unreadable: func() { n.badStream(serviceGroup) }, RTT: n.roundTrip,
+		Unreadable: func() { n.badStream(serviceGroup) }, RTT: n.roundTrip, SnapshotKey: key[:],
 	})
 	if err != nil {
 		return err

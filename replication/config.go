@@ -68,6 +68,10 @@ type Config struct {
 	// Space gives the bytes left on the disk of Dir, and its size; nil: the system is asked. See Status.DiskMark.
 	Space func() (free, total uint64, err error)
 
+	// SnapshotKey is what snapshots are sealed with: the same on every replica, at least 32 random bytes, or none.
+	// Without one they are safe from accidents only.
+	SnapshotKey []byte
+
 	// SnapshotEntries is how many log entries call for a snapshot; default 8192. TrailingEntries is how many
 	// stay in the log behind one, for followers that lag; default 4096.
 	SnapshotEntries, TrailingEntries uint64
@@ -89,6 +93,7 @@ func (c *Config) Validate() error {
 	check(t.Heartbeat >= 50*time.Millisecond, "heartbeat %v is under 50 ms", t.Heartbeat)
 	check(t.Election >= t.Heartbeat, "election %v is under heartbeat %v", t.Election, t.Heartbeat)
 	check(t.Lease <= t.Heartbeat, "lease %v is over heartbeat %v", t.Lease, t.Heartbeat)
+	check(len(c.SnapshotKey) == 0 || len(c.SnapshotKey) >= 32, "a snapshot key of %d bytes, want at least 32", len(c.SnapshotKey))
 	seen := map[skein.NodeID]bool{}
 	for _, v := range c.Voters {
 		check(skein.ValidName(string(v)), "voter %q is not a name", v)

@@ -184,7 +184,7 @@ func TestFailedAppendEndsTheReplica(t *testing.T) {
 func TestTransportIsSafe(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f := newFabric()
-		tr := newTransport(newTrackedLayer(f.up("a1", "a"), "a1"), t.TempDir(), func() bool { return true }, newRaftLog(discardLog()))
+		tr := newTransport(newTrackedLayer(f.up("a1", "a"), "a1"), incoming{dir: t.TempDir()}, func() bool { return true }, newRaftLog(discardLog()))
 		defer func() {
 			tr.shut()
 			tr.wait()

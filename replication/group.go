@@ -93,7 +93,7 @@ func (g *Group) openDisk() error {
 	if err := removeSpooled(g.cfg.Dir); err != nil {
 		return fmt.Errorf("data directory %s: %w", g.cfg.Dir, err)
 	}
-	d, err := openDisk(g.cfg.Dir, g.raftLog, g.fatal)
+	d, err := g.openFiles()
 	if err != nil {
 		return err
 	}
@@ -144,8 +144,16 @@ func (g *Group) startEmpty(d *disk, why string) error {
 		}
 		g.log.Warn("state that was set aside earlier is removed", "dir", old, "kept", maxKept)
 	}
-	g.disk, err = openDisk(g.cfg.Dir, g.raftLog, g.fatal)
+	g.disk, err = g.openFiles()
 	return err
+}
+
+func (g *Group) openFiles() (*disk, error) {
+	d, err := openDisk(g.cfg.Dir, g.raftLog, g.fatal)
+	if err == nil {
+		d.store.key = g.cfg.SnapshotKey
+	}
+	return d, err
 }
 
 // Close gives back what Open opened when Run will not be called; after Run, and a second time, it does nothing.
@@ -230,7 +238,7 @@ func (g *Group) startRaft() (*raft.Raft, error) {
 		return nil, err
 	}
 	layer := newTrackedLayer(g.cfg.Layer, g.cfg.Node)
-	g.transport = newTransport(layer, g.cfg.Dir, g.watched.hung, g.raftLog)
+	g.transport = newTransport(layer, incoming{g.cfg.Dir, g.cfg.SnapshotKey}, g.watched.hung, g.raftLog)
 	g.transport.fenced.Store(fenced || g.forming.Load())
 	conf := g.cfg.raft(g.raftLog)
 	notify := make(chan bool, 8) // raft waits when it is full; leaderships follow each other slower than they are read

@@ -20,7 +20,7 @@ func TestHeartbeatsTakeTheMainLoop(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f := newFabric()
 		open := func(node skein.NodeID) *transport {
-			return newTransport(newTrackedLayer(f.up(node, "a"), node), t.TempDir(), func() bool { return false }, newRaftLog(discardLog()))
+			return newTransport(newTrackedLayer(f.up(node, "a"), node), incoming{dir: t.TempDir()}, func() bool { return false }, newRaftLog(discardLog()))
 		}
 		from, to := open("a1"), open("b1")
 		defer func() {

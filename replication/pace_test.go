@@ -157,7 +157,7 @@ func TestStretchedLease(t *testing.T) {
 func TestHeartbeatToADeadFollowerFails(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f := newFabric()
-		tr := newTransport(newTrackedLayer(f.up("a1", "a"), "a1"), t.TempDir(), func() bool { return false }, newRaftLog(discardLog()))
+		tr := newTransport(newTrackedLayer(f.up("a1", "a"), "a1"), incoming{dir: t.TempDir()}, func() bool { return false }, newRaftLog(discardLog()))
 		defer func() {
 			tr.shut()
 			tr.wait()

@@ -2,6 +2,7 @@ package replication
 
 import (
 	"bufio"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -14,10 +15,10 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// A snapshot is a magic, the size of the state file (8 bytes, big endian), a copy of the state file, and a
-// SHA-256 over all of that.
+// A snapshot is a magic with a version, the size of the state file (8 bytes, big endian), a copy of the state file,
+// and an HMAC-SHA-256 (RFC 2104) over all of that under Config.SnapshotKey.
 const (
-	snapshotMagic  = "SKNSNAP1"
+	snapshotMagic  = "SKNSNAP2" // the last byte is the version
 	snapshotHeader = len(snapshotMagic) + 8
 )
 
@@ -54,7 +55,7 @@ func (i *image) Persist(sink raft.SnapshotSink) error {
 func (i *image) Release() {}
 
 func (s *store) writeSnapshot(w io.Writer) error {
-	sum := sha256.New()
+	sum := hmac.New(sha256.New, s.key)
 	out := io.MultiWriter(w, sum)
 	err := s.view(func(tx *bolt.Tx) error {
 		head := binary.BigEndian.AppendUint64([]byte(snapshotMagic), uint64(tx.Size()))
@@ -77,15 +78,15 @@ func (s *store) writeSnapshot(w io.Writer) error {
 }
 
 // readSnapshot copies the state file in r to w and verifies it; on an error nothing of it may be used.
-func readSnapshot(r io.Reader, w io.Writer) error {
-	sum := sha256.New()
+func readSnapshot(key []byte, r io.Reader, w io.Writer) error {
+	sum := hmac.New(sha256.New, key)
 	in := io.TeeReader(r, sum)
 	head := make([]byte, snapshotHeader)
 	if _, err := io.ReadFull(in, head); err != nil {
 		return fmt.Errorf("snapshot: %w: header: %w", errCorrupt, err)
 	}
-	if string(head[:len(snapshotMagic)]) != snapshotMagic {
-		return fmt.Errorf("snapshot: %w: not a snapshot", errCorrupt)
+	if err := checkMagic(string(head[:len(snapshotMagic)])); err != nil {
+		return err
 	}
 	size := binary.BigEndian.Uint64(head[len(snapshotMagic):])
 	if size > 1<<62 {
@@ -99,13 +100,24 @@ func readSnapshot(r io.Reader, w io.Writer) error {
 	if _, err := io.ReadFull(r, got); err != nil {
 		return fmt.Errorf("snapshot: %w: checksum: %w", errCorrupt, err)
 	}
-	if string(got) != string(want) {
-		return fmt.Errorf("snapshot: %w: checksum mismatch", errCorrupt)
+	if !hmac.Equal(got, want) {
+		return fmt.Errorf("snapshot: %w: checksum mismatch: it was changed, or written under the secret of another mesh", errCorrupt)
 	}
 	if n, _ := r.Read(make([]byte, 1)); n != 0 {
 		return fmt.Errorf("snapshot: %w: bytes behind the end", errCorrupt)
 	}
 	return nil
+}
+
+func checkMagic(magic string) error {
+	const name = len(snapshotMagic) - 1
+	switch {
+	case magic == snapshotMagic:
+		return nil
+	case magic[:name] == snapshotMagic[:name]:
+		return fmt.Errorf("snapshot: it has version %q, this build reads version %q; use the build that wrote it", magic[name:], snapshotMagic[name:])
+	}
+	return fmt.Errorf("snapshot: %w: not a snapshot", errCorrupt)
 }
 
 // Restore replaces the state by a snapshot. A failure is fatal: raft has published the snapshot already.
@@ -131,7 +143,7 @@ func (s *store) restore(r io.Reader) error {
 		return s.broken
 	}
 	next := filepath.Join(s.dir, stateFile+".next")
-	if err := spoolSnapshot(r, next); err != nil {
+	if err := spoolSnapshot(s.key, r, next); err != nil {
 		return err
 	}
 	if err := stampBase(next); err != nil {
@@ -160,13 +172,13 @@ func (s *store) restore(r io.Reader) error {
 }
 
 // spoolSnapshot writes the state file in r to path, synced, and removes it again when it does not verify.
-func spoolSnapshot(r io.Reader, path string) error {
+func spoolSnapshot(key []byte, r io.Reader, path string) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	w := bufio.NewWriterSize(f, 256<<10)
-	err = readSnapshot(r, w)
+	err = readSnapshot(key, r, w)
 	if err == nil {
 		err = w.Flush()
 	}

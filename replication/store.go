@@ -44,6 +44,7 @@ type batch struct {
 // store is the state of the group: bbolt behind an overlay in memory. The state machine is the only writer.
 type store struct {
 	dir   string
+	key   []byte // of snapshots
 	fatal func(error)
 	kick  chan struct{} // capacity 1: a flush is wanted at once
 	wake  chan struct{} // capacity 1: there is something to flush

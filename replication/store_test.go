@@ -256,7 +256,7 @@ func FuzzReadSnapshot(f *testing.F) {
 	f.Add([]byte(snapshotMagic))
 	f.Add([]byte(snapshotMagic + "\x00\x00\x00\x00\x00\x00\x00\x02abcd"))
 	f.Add([]byte(snapshotMagic + "\xff\xff\xff\xff\xff\xff\xff\xff"))
-	f.Fuzz(func(t *testing.T, buf []byte) { readSnapshot(bytes.NewReader(buf), io.Discard) })
+	f.Fuzz(func(t *testing.T, buf []byte) { readSnapshot([]byte("key"), bytes.NewReader(buf), io.Discard) })
 }
 
 func FuzzDecodeStored(f *testing.F) {

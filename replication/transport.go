@@ -36,7 +36,7 @@ type transport struct {
 	silent func() bool
 	fenced atomic.Bool
 	ahead  atomic.Uint64 // the highest commit index that a leader has told
-	dir    string        // for spooled snapshots
+	in     incoming
 
 	rpcs  chan raft.RPC
 	stop  chan struct{}
@@ -54,13 +54,19 @@ type transport struct {
 
 var _ raft.WithPreVote = (*transport)(nil)
 
-func newTransport(layer *trackedLayer, dir string, silent func() bool, logger *raftLog) *transport {
+// incoming is where received snapshots are spooled, and what they are verified with.
+type incoming struct {
+	dir string
+	key []byte
+}
+
+func newTransport(layer *trackedLayer, in incoming, silent func() bool, logger *raftLog) *transport {
 	inner := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: layer, MaxPool: connPool, Timeout: rpcTimeout, Logger: logger,
 		MaxRPCsInFlight: 1, // pipelining can wedge a follower for ever (hashicorp/raft issue 612)
 	})
 	t := &transport{
-		NetworkTransport: inner, layer: layer, silent: silent, dir: dir,
+		NetworkTransport: inner, layer: layer, silent: silent, in: in,
 		rpcs: make(chan raft.RPC), stop: make(chan struct{}), spool: make(chan struct{}, 1),
 		matched: map[raft.ServerID]uint64{}, pulses: map[raft.ServerID]*pulse{},
 	}
@@ -138,7 +144,7 @@ func (t *transport) receive(rpc raft.RPC) {
 }
 
 func (t *transport) receiveFile(rpc raft.RPC) (*os.File, error) {
-	f, err := os.CreateTemp(t.dir, "incoming-*")
+	f, err := os.CreateTemp(t.in.dir, "incoming-*")
 	if err != nil {
 		return nil, fmt.Errorf("spool snapshot: %w", err)
 	}
@@ -149,7 +155,7 @@ func (t *transport) receiveFile(rpc raft.RPC) (*os.File, error) {
 		if _, err := f.Seek(0, 0); err != nil {
 			return err
 		}
-		if err := readSnapshot(f, io.Discard); err != nil {
+		if err := readSnapshot(t.in.key, f, io.Discard); err != nil {
 			return err
 		}
 		_, err := f.Seek(0, 0)

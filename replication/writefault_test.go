@@ -188,7 +188,7 @@ func TestFailedSnapshotKeepsTheLog(t *testing.T) {
 func TestSnapshotThatCannotBeSpooledIsRefused(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f := newFabric()
-		tr := newTransport(newTrackedLayer(f.up("a1", "a"), "a1"), filepath.Join(t.TempDir(), "gone"), func() bool { return false }, newRaftLog(discardLog()))
+		tr := newTransport(newTrackedLayer(f.up("a1", "a"), "a1"), incoming{dir: filepath.Join(t.TempDir(), "gone")}, func() bool { return false }, newRaftLog(discardLog()))
 		defer func() {
 			tr.shut()
 			tr.wait()
