@@ -224,6 +224,21 @@ func oldQuarantines(dir string) []string {
 	return all[:len(all)-maxKept]
 }
 
+// emptyDir removes what is in dir. The directory itself stays: how many there are tells how often a replica was set aside.
+func emptyDir(dir string) (removed int, err error) {
+	inside, err := os.ReadDir(dir)
+	if err != nil {
+		return 0, err
+	}
+	for _, e := range inside {
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			return removed, err
+		}
+		removed++
+	}
+	return removed, nil
+}
+
 func writeNote(dir, name string) error {
 	f, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {

@@ -79,8 +79,33 @@ func TestNewestQuarantinesAreKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer g.Close() //nolint:errcheck // nothing runs
-	left, err := filepath.Glob(filepath.Join(dir, quarantineAs+"*"))
-	if err != nil || len(left) != 2 || filepath.Base(left[0]) != quarantineAs+"20260103T000000.000000000" {
-		t.Errorf("directories set aside: got %q, %v, want the newest of the old ones and the present one", left, err)
+	left, err := filepath.Glob(filepath.Join(dir, quarantineAs+"*", logDir))
+	if err != nil || len(left) != 2 || filepath.Base(filepath.Dir(left[0])) != quarantineAs+"20260103T000000.000000000" {
+		t.Errorf("state set aside: got %q, %v, want the newest of the old ones and the present one", left, err)
+	}
+}
+
+// Old state goes, but how often it was set aside is still known.
+func TestRebuildsAreCounted(t *testing.T) {
+	dir := t.TempDir()
+	for i := range maxQuarantines + 1 {
+		if err := writeNote(dir, rebuildFile); err != nil {
+			t.Fatal(err)
+		}
+		must, err := mustRebuild(dir)
+		if refused := err != nil; refused != (i == maxQuarantines) || must == refused {
+			t.Fatalf("rebuild %d: got %v, %v", i, must, err)
+		}
+		if i == maxQuarantines {
+			return
+		}
+		if _, err := setAside(dir, syncDir); err != nil {
+			t.Fatal(err)
+		}
+		for _, old := range oldQuarantines(dir) {
+			if _, err := emptyDir(old); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }

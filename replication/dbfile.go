@@ -19,6 +19,10 @@ import (
 // errCorrupt marks data on this disk that does not verify; the text around it names the file. The log says the same.
 var errCorrupt = seglog.ErrCorrupt
 
+// mmapSize is address space, not memory: to map a grown file anew, a write would wait for the copy of a snapshot, which is a
+// read transaction, and look like a hung disk.
+const mmapSize = 1 << 30
+
 // openDB opens a bbolt file. bbolt panics on damaged pages; at this one place that becomes an error that names
 // the file.
 func openDB(path string, fill func(*bolt.Tx) error) (db *bolt.DB, err error) {
@@ -34,7 +38,7 @@ func openDB(path string, fill func(*bolt.Tx) error) (db *bolt.DB, err error) {
 		Timeout:         time.Second, // another process holds the lock
 		NoFreelistSync:  true,        // one page fewer per commit; rebuilt at open
 		FreelistType:    bolt.FreelistMapType,
-		InitialMmapSize: 1 << 20, // grows by doubling; an idle group stays small
+		InitialMmapSize: mmapSize,
 	})
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):

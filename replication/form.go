@@ -72,15 +72,20 @@ func judgeForming(listed []skein.NodeID, said map[skein.NodeID]standing, waited 
 // prepareForming finds out whether this node has to ask, and notes it before anything else is written: what a leader
 // sends meanwhile would otherwise look like the directory of a voter that has forgotten nothing.
 func (g *Group) prepareForming() error {
-	if !slices.Contains(g.cfg.Voters, g.cfg.Node) {
-		return nil
-	}
 	if fenced, err := mustRejoin(g.cfg.Dir); err != nil || fenced {
 		return err
 	}
 	exists, err := raft.HasExistingState(g.disk.logs, g.disk.logs, g.disk.snapshots)
 	if err != nil {
 		return err
+	}
+	if !g.founder() {
+		// It may have become a voter since the group was formed, and have lost its disk as one: it votes once it has
+		// caught up, which it does as a spare before it becomes a voter anyway.
+		if exists {
+			return nil
+		}
+		return writeNote(g.cfg.Dir, rejoinFile)
 	}
 	asked, err := hasNote(g.cfg.Dir, formingFile)
 	switch {
@@ -94,6 +99,9 @@ func (g *Group) prepareForming() error {
 	}
 	return nil
 }
+
+// founder reports whether this node is one of the voters that form the group.
+func (g *Group) founder() bool { return slices.Contains(g.cfg.Voters, g.cfg.Node) }
 
 // form asks until this node may form the group or has to join it; ctx ends it.
 func (g *Group) form(ctx context.Context, r *raft.Raft) {
@@ -127,9 +135,12 @@ func (g *Group) form(ctx context.Context, r *raft.Raft) {
 		g.log.Warn("the group is there already: this listed voter is empty and does not vote before it has caught up")
 		return
 	}
-	g.transport.fenced.Store(false)
-	g.forming.Store(false)
-	// Whoever was faster may have been voted for, or have sent its entries; then there is nothing left to do.
+	// The fence stands until the configuration is on disk: nobody gets anywhere with the help of a node that could come
+	// back from a crash with nothing. Whoever was faster may have sent its entries; then there is nothing left to do.
+	defer func() {
+		g.transport.fenced.Store(false)
+		g.forming.Store(false)
+	}()
 	if err := r.BootstrapCluster(g.firstVoters()).Error(); err != nil && !errors.Is(err, raft.ErrCantBootstrap) && !errors.Is(err, raft.ErrRaftShutdown) {
 		g.fatal(fmt.Errorf("form the group in %s: %w", g.cfg.Dir, err))
 	}
@@ -210,7 +221,7 @@ func (g *Group) tellStanding(conn net.Conn) error {
 	}
 	answer := unborn
 	// The configuration that a first voter begins with is entry 1 of term 1; a vote takes a higher term.
-	if r.CurrentTerm() > 1 || r.LastIndex() > 1 || (g.transport.fenced.Load() && !g.forming.Load()) {
+	if r.CurrentTerm() > 1 || r.LastIndex() > 1 || (g.founder() && g.transport.fenced.Load() && !g.forming.Load()) {
 		answer = born
 	}
 	conn.SetWriteDeadline(time.Now().Add(writeTimeout))

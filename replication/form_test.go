@@ -2,6 +2,7 @@ package replication
 
 import (
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -129,5 +130,41 @@ func TestCrashWhileAsking(t *testing.T) {
 		}
 		c.until("a fenced replica", time.Second, func() bool { return c.nodes["b1"].Status().Fenced })
 		c.until("the fence to fall", 20*time.Second, func() bool { return !c.nodes["b1"].Status().Fenced })
+	})
+}
+
+// A voter that was not there when the group was formed, and that lost its disk, has forgotten its votes as well.
+func TestWipedPromotedVoterJoins(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCluster(t, "a1", "b1", "c1")
+		defer c.stopAll()
+		c.start("a1", "b1", "c1", "c2")
+		c.propose(c.leader(), openCmd(1))
+		c.converged()
+		c.kill("c1")
+		c.until("c2 in the place of c1", 2*time.Minute, func() bool {
+			v := c.leader().Status().Voters
+			return len(v) == 3 && slices.Contains(v, "c2")
+		})
+		time.Sleep(10 * time.Second)
+		c.kill("b1")
+		time.Sleep(3 * time.Second)
+		if res := c.propose(c.leader(), sayCmd(1, 1, 1)); res[0].Err != nil {
+			t.Fatal(res[0].Err)
+		}
+		c.kill("a1")
+		c.kill("c2")
+		removeFile(t, c.dir, "c2", ".")
+		c.start("c2", "b1")
+		time.Sleep(15 * time.Second)
+		if c.nodes["b1"].IsLeader() {
+			t.Error("b1, which has not heard of an acknowledged turn, leads with the vote of c2, which has forgotten it")
+		}
+		c.start("a1")
+		st, err := c.leader().Read(t.Context(), sid(1), 0)
+		if err != nil || st.Count != 1 {
+			t.Errorf("the acknowledged turn: got %+v, %v", st, err)
+		}
+		c.converged()
 	})
 }

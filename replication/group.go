@@ -138,11 +138,12 @@ func (g *Group) startEmpty(d *disk, why string) error {
 	}
 	g.log.Error("state set aside: this node starts empty and does not vote before it has caught up", "why", why, "moved_to", to)
 	for _, old := range oldQuarantines(g.cfg.Dir) {
-		if err := os.RemoveAll(old); err != nil {
+		removed, err := emptyDir(old)
+		if err != nil {
 			g.log.Warn("state that was set aside earlier is not removed", "dir", old, "err", err)
-			continue
+		} else if removed > 0 {
+			g.log.Warn("state that was set aside earlier is removed", "dir", old, "kept", maxKept)
 		}
-		g.log.Warn("state that was set aside earlier is removed", "dir", old, "kept", maxKept)
 	}
 	g.disk, err = g.openFiles()
 	return err

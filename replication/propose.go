@@ -56,6 +56,9 @@ func (g *Group) propose(ctx context.Context, p *proposal, commands []*wire.Comma
 		if err == nil {
 			commands = commands[len(results):]
 		} else if !retry.again(err) {
+			if retry.unknown || len(done) > 0 { // an earlier try may stand, or part of it does: this refusal is not the whole truth
+				return nil, skein.Fault(skein.CodeUnknownOutcome, "group %d: then refused: %v", g.cfg.Group, err)
+			}
 			return nil, err
 		}
 		// A new one: the old one may still be answered.

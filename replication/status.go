@@ -30,7 +30,7 @@ type Status struct {
 	Heartbeat, Election, Lease time.Duration
 
 	SurvivesZone bool // a majority of the voters stays when any one zone is lost
-	Fenced       bool // this node set its state aside and does not vote until it has caught up
+	Fenced       bool // this member lost its state, or set it aside, and does not vote until it has caught up
 	DiskHung     bool // a write to the log has run for more than two seconds
 
 	DiskFree, DiskTotal uint64 // bytes; 0, 0 where they are not known
@@ -54,10 +54,11 @@ func (g *Group) Status() Status {
 	if r == nil {
 		return s
 	}
-	s.Term, s.Commit, s.Fenced = r.CurrentTerm(), r.CommitIndex(), g.transport.fenced.Load()
+	s.Term, s.Commit = r.CurrentTerm(), r.CommitIndex()
 	s.Heartbeat = time.Duration(g.heartbeat.Load())
 	s.Election = max(s.Heartbeat, g.cfg.Timing.Election)
 	s.Lease = g.cfg.Timing.Lease + time.Duration(g.transport.patience.Load())
+	member := false
 	for _, x := range r.GetConfiguration().Configuration().Servers {
 		voter := x.Suffrage == raft.Voter
 		if id := skein.NodeID(x.ID); voter {
@@ -67,8 +68,10 @@ func (g *Group) Status() Status {
 		}
 		if x.ID == raft.ServerID(g.cfg.Node) {
 			s.Role = role(r.State(), voter)
+			member = true
 		}
 	}
+	s.Fenced = (member || g.founder()) && g.transport.fenced.Load()
 	s.SurvivesZone = g.survivesZone(s.Voters)
 	return s
 }

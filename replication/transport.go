@@ -187,6 +187,7 @@ func (t *transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, req
 		return t.heartbeat(id, addr, req, resp)
 	}
 	err := t.NetworkTransport.AppendEntries(id, addr, req, resp)
+	t.pulse(id).answered(err)
 	if err == nil && resp.Success {
 		match := req.PrevLogEntry
 		if n := len(req.Entries); n > 0 {
