@@ -148,11 +148,9 @@ func (s *Socket) acceptStream(ctx context.Context, wg *sync.WaitGroup) error {
 			continue
 		}
 		pause = 5 * time.Millisecond
-		select {
-		case slots <- struct{}{}:
-		default:
-			s.pending.makeRoom()
-			slots <- struct{}{} // soon: a handshake that is told to end does
+		if !s.pending.place(ctx, slots) {
+			conn.Close()
+			return ctx.Err()
 		}
 		within, me := s.enter(ctx, conn)
 		wg.Go(func() {
@@ -167,13 +165,13 @@ func (s *Socket) acceptStream(ctx context.Context, wg *sync.WaitGroup) error {
 func (s *Socket) enter(ctx context.Context, conn net.Conn) (context.Context, *handshake) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	at, source := sourceOf(conn.RemoteAddr())
-	h := &handshake{source: source, end: cancel}
+	h := &handshake{source: source, began: time.Now(), end: cancel}
 	if lives := s.lives.Load(); lives != nil {
 		h.member = (*lives)(at)
 	}
 	conn.SetReadDeadline(time.Now().Add(helloTimeout)) // streamTLS lifts it
 	s.pending.enter(h)
-	return ctx, h
+	return context.WithValue(ctx, handshakeKey{}, h), h
 }
 
 // handshake finishes TLS and hands the connection on by its protocol.

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/skein-mesh/skein/wire"
@@ -66,6 +67,36 @@ func TestPending(t *testing.T) {
 	if len(p.running) != 0 {
 		t.Errorf("%d handshakes are pending after all left", len(p.running))
 	}
+}
+
+// TestPendingRush is a crowd that comes at once and means it: nobody's handshake is ended for another's, until it takes
+// too long.
+func TestPendingRush(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p pending
+		source := netip.MustParsePrefix("10.0.0.1/32")
+		slots := make(chan struct{}, maxHandshakes)
+		ended := 0
+		rush := func(n int) {
+			for range n {
+				if !p.place(t.Context(), slots) {
+					t.Fatal("no place")
+				}
+				h := &handshake{source: source, began: time.Now(), end: func() { ended++; <-slots }}
+				p.enter(h)
+				p.spoken(context.WithValue(t.Context(), handshakeKey{}, h))
+			}
+		}
+		rush(maxHandshakes)
+		if ended != 0 {
+			t.Errorf("%d of %d handshakes were ended, want none", ended, maxHandshakes)
+		}
+		began := time.Now()
+		rush(1)
+		if waited := time.Since(began); ended == 0 || waited < mayTake || waited > mayTake+2*roomEvery {
+			t.Errorf("one more: %d ended after %v, want the first to go when it takes longer than %v", ended, waited, mayTake)
+		}
+	})
 }
 
 // TestSilentConnections is a crowd that connects and says nothing: those who speak get in at once.

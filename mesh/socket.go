@@ -169,6 +169,7 @@ func (s *Socket) streamTLS() *tls.Config {
 		MinVersion: tls.VersionTLS12,
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 			hello.Conn.SetReadDeadline(time.Time{}) // the hello has come
+			s.pending.spoken(hello.Context())
 			if only(hello, wire.ALPNTether) {
 				return node, nil
 			}
