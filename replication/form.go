@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"sync"
@@ -21,7 +22,7 @@ const (
 	formingFile  = "forming"              // present while this node asks
 	formEvery    = 100 * time.Millisecond // between two rounds
 	formPatience = 3 * time.Second        // after which a majority of empty voters is enough
-	formAlone    = 500 * time.Millisecond // for gossip to show others to a node that is the only listed voter
+	formAlone    = 500 * time.Millisecond // for gossip to show whom the group may have moved on to
 	formMost     = 16                     // nodes asked in one round
 )
 
@@ -56,11 +57,8 @@ func judgeForming(listed []skein.NodeID, said map[skein.NodeID]standing, waited 
 			empty++
 		}
 	}
-	enough := time.Duration(0)
-	switch {
-	case all == 1:
-		enough = formAlone
-	case empty < all:
+	enough := formAlone
+	if empty < all {
 		enough = formPatience
 	}
 	if 2*empty > all && waited >= enough {
@@ -176,6 +174,8 @@ func (g *Group) askForming(ctx context.Context) map[skein.NodeID]standing {
 			whom = append(whom, c.Node)
 		}
 	}
+	listed := len(g.cfg.Voters) - 1
+	rand.Shuffle(len(whom)-listed, func(i, j int) { whom[listed+i], whom[listed+j] = whom[listed+j], whom[listed+i] })
 	whom = whom[:min(len(whom), max(formMost, len(g.cfg.Voters)))]
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
