@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -58,7 +59,7 @@ func (n *Node) openDNS() error {
 		return nil
 	}
 	n.dns, err = geodns.New(geodns.Config{
-		Zone: n.cfg.Service, Packets: packets(n.sockets.dnsPacket), Stream: n.sockets.dnsStream, Self: n.place, Log: n.log,
+		Zone: n.cfg.Service, Packets: []net.PacketConn{n.sockets.dnsPacket}, Stream: n.sockets.dnsStream, Self: n.place, Log: n.log,
 	})
 	return err
 }

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"net"
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,11 +11,7 @@ import (
 	"github.com/skein-mesh/skein/telemetry"
 )
 
-func packets(c net.PacketConn) []net.PacketConn { return []net.PacketConn{c} }
-
 func label(name, value string) telemetry.Label { return telemetry.Label{Name: name, Value: value} }
-
-func secondsBounds() []float64 { return telemetry.Seconds() }
 
 // exporter hands the registry's snapshot to Prometheus.
 type exporter struct {

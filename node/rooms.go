@@ -11,6 +11,7 @@ import (
 	"github.com/skein-mesh/skein/gateway"
 	"github.com/skein-mesh/skein/mesh"
 	"github.com/skein-mesh/skein/replication"
+	"github.com/skein-mesh/skein/telemetry"
 	"github.com/skein-mesh/skein/turn"
 	"github.com/skein-mesh/skein/wire"
 )
@@ -98,7 +99,7 @@ func (n *Node) openDesk() error {
 
 // observe counts runs by how they ended.
 func (n *Node) observe() func(turn.Outcome) {
-	took := n.meters.Histogram("skein_run_seconds", "Time from a turn's arrival at its runner to its end there.", secondsBounds())
+	took := n.meters.Histogram("skein_run_seconds", "Time from a turn's arrival at its runner to its end there.", telemetry.Seconds())
 	return func(o turn.Outcome) {
 		n.meters.Counter("skein_runs_total", "Turns that ended at this node, by how.", label("status", o.Status)).Inc()
 		if o.Status == "completed" {

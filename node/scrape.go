@@ -123,7 +123,7 @@ type timedStore struct {
 func (n *Node) timed() timedStore {
 	return timedStore{
 		Group: n.group,
-		took:  n.meters.Histogram("skein_commit_seconds", "From a proposal of this node's turns to its commit.", secondsBounds()),
+		took:  n.meters.Histogram("skein_commit_seconds", "From a proposal of this node's turns to its commit.", telemetry.Seconds()),
 		failed: func(c skein.Code) {
 			n.meters.Counter("skein_commit_errors_total", "Proposals of this node's turns that were not known to be committed, by code.", label("code", c.String())).Inc()
 		},

@@ -221,7 +221,7 @@ type DigestMember struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	Meta          *NodeMeta              `protobuf:"bytes,2,opt,name=meta,proto3" json:"meta,omitempty"`
-	Status        uint32                 `protobuf:"varint,3,opt,name=status,proto3" json:"status,omitempty"` // 1 alive, 2 suspect, 3 dead
+	Status        uint32                 `protobuf:"varint,3,opt,name=status,proto3" json:"status,omitempty"` // 1 alive, 2 suspect, 3 dead, 4 left
 	Load          float32                `protobuf:"fixed32,4,opt,name=load,proto3" json:"load,omitempty"`    // 0 idle to 1 full
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -290,7 +290,7 @@ type Notice struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	Incarnation   uint64                 `protobuf:"varint,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	Status        uint32                 `protobuf:"varint,3,opt,name=status,proto3" json:"status,omitempty"` // 2 suspect, 3 dead
+	Status        uint32                 `protobuf:"varint,3,opt,name=status,proto3" json:"status,omitempty"` // as in DigestMember; alive: the node's own answer to a doubt
 	Observer      string                 `protobuf:"bytes,4,opt,name=observer,proto3" json:"observer,omitempty"`
 	Evidence      string                 `protobuf:"bytes,5,opt,name=evidence,proto3" json:"evidence,omitempty"`
 	unknownFields protoimpl.UnknownFields
