@@ -1,6 +1,7 @@
 // Command bench measures Skein against other systems on one machine. README.md says what is compared and how.
 //
 //	go run . store [--clients N] [--seconds S] [--json]
+//	go run . logs [--rounds N] [--seconds S] [--json]
 package main
 
 import (
@@ -17,7 +18,8 @@ import (
 	"github.com/skein-mesh/skein/bench/store"
 )
 
-const usage = `usage: bench store [--clients N] [--seconds S] [--json]`
+const usage = `usage: bench store [--clients N] [--seconds S] [--json]
+       bench logs [--rounds N] [--seconds S] [--raftwal DIR] [--json]`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -39,10 +41,19 @@ var errUsage = errors.New(usage)
 
 // run executes one command line: the report goes to out, progress to progress.
 func run(ctx context.Context, args []string, out, progress io.Writer) error {
-	if len(args) == 0 || args[0] != "store" {
-		return errUsage
+	if len(args) > 0 {
+		switch args[0] {
+		case "store":
+			return runStore(ctx, args[1:], out, progress)
+		case "logs":
+			return runLogs(ctx, args[1:], out, progress)
+		}
 	}
-	cfg, asJSON, err := storeFlags(args[1:])
+	return errUsage
+}
+
+func runStore(ctx context.Context, args []string, out, progress io.Writer) error {
+	cfg, asJSON, err := storeFlags(args)
 	if err != nil {
 		return err
 	}

@@ -42,6 +42,10 @@ func TestUsage(t *testing.T) {
 		{"store --seconds 0", "want 1 to 3600"},
 		{"store --fast", "not defined"},
 		{"store now", `"now" is not a flag`},
+		{"logs --rounds 0", "want 1 to 101"},
+		{"logs --seconds -1", "want 1 to 3600"},
+		{"logs --raftwal=", "want the directory"},
+		{"logs all", `"all" is not a flag`},
 	} {
 		var out, progress strings.Builder
 		err := run(t.Context(), strings.Fields(tt.args), &out, &progress)
