@@ -36,6 +36,8 @@ const (
 	CodeTooManyClients   Code = 23 // the session remembers as many client instances as it may
 	CodeUnknownNode      Code = 24 // no member of that name
 	CodeRefused          Code = 25 // an operator's request that would break a promise
+	CodeSessionClosed    Code = 26 // the session is closed: what was said can be read, a new turn needs a new session
+	CodeSessionGone      Code = 27 // what the session said is deleted, by age or by an operator
 )
 
 var codeNames = map[Code]string{
@@ -46,6 +48,7 @@ var codeNames = map[Code]string{
 	CodeOverloaded: "overloaded", CodeNoQuorum: "no_quorum", CodeHomeUnreachable: "home_unreachable", CodeDraining: "draining",
 	CodeStorageFull: "storage_full", CodeConflict: "conflict", CodeFenced: "fenced", CodeUnknownOutcome: "unknown_outcome",
 	CodeTooManyClients: "too_many_clients", CodeUnknownNode: "unknown_node", CodeRefused: "refused",
+	CodeSessionClosed: "session_closed", CodeSessionGone: "session_gone",
 }
 
 // String gives the code's name as JSON bodies and metrics carry it.
@@ -116,4 +119,6 @@ var (
 	ErrFenced          = &Error{Code: CodeFenced}
 	ErrUnknownOutcome  = &Error{Code: CodeUnknownOutcome}
 	ErrUnknownNode     = &Error{Code: CodeUnknownNode}
+	ErrSessionClosed   = &Error{Code: CodeSessionClosed}
+	ErrSessionGone     = &Error{Code: CodeSessionGone}
 )

@@ -109,7 +109,7 @@ func TestCodes(t *testing.T) {
 	want := []string{"internal", "malformed", "unsupported_version", "too_large", "unauthenticated", "token_expired", "forbidden",
 		"unknown_session", "unknown_assistant", "turn_conflict", "reply_expired", "turn_open", "turn_dead", "rate_limited", "overloaded",
 		"no_quorum", "home_unreachable", "draining", "storage_full", "conflict", "fenced", "unknown_outcome", "too_many_clients",
-		"unknown_node", "refused"}
+		"unknown_node", "refused", "session_closed", "session_gone"}
 	retry := "internal turn_open rate_limited overloaded no_quorum home_unreachable draining storage_full unknown_outcome"
 	seen := map[string]bool{}
 	for i, name := range want {

@@ -236,8 +236,10 @@ func httpStatus(err error) int {
 		return http.StatusForbidden
 	case skein.CodeUnknownNode, skein.CodeUnknownSession:
 		return http.StatusNotFound
-	case skein.CodeRefused, skein.CodeConflict:
+	case skein.CodeRefused, skein.CodeConflict, skein.CodeTurnOpen, skein.CodeSessionClosed:
 		return http.StatusConflict
+	case skein.CodeSessionGone:
+		return http.StatusGone
 	case skein.CodeRateLimited:
 		return http.StatusTooManyRequests
 	case skein.CodeOverloaded, skein.CodeNoQuorum, skein.CodeDraining, skein.CodeHomeUnreachable:

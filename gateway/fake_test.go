@@ -40,7 +40,7 @@ func (f *fake) apply(c session.Command) session.Result {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c.At = time.Unix(1_800_000_000, 0)
-	evs, res := session.Apply(f.states[c.Session], c, 0)
+	evs, res := session.Apply(f.states[c.Session], c, session.Now{})
 	if res.Err != nil {
 		return res
 	}

@@ -62,6 +62,8 @@ var statuses = map[skein.Code]int{
 	skein.CodeTooManyClients:   http.StatusConflict,
 	skein.CodeUnknownNode:      http.StatusNotFound,
 	skein.CodeRefused:          http.StatusConflict,
+	skein.CodeSessionClosed:    http.StatusConflict,
+	skein.CodeSessionGone:      http.StatusGone,
 }
 
 // faultOf gives what a client is told of err. The words of an error without a code stay here.

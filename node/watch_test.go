@@ -31,13 +31,13 @@ func TestStillWanted(t *testing.T) {
 				session.Open{Subject: "ann", Home: "eu"},
 				session.Accept{Turn: turn, Subject: "ann", Text: "hello", Runner: runner},
 			}, tt.before...) {
-				_, res := session.Apply(st, session.Command{Session: id, Body: b}, 0)
+				_, res := session.Apply(st, session.Command{Session: id, Body: b}, session.Now{})
 				if res.Err != nil {
 					t.Fatal(res.Err)
 				}
 				st = res.State
 			}
-			_, res := session.Apply(st, session.Command{Session: id, Body: start}, 0)
+			_, res := session.Apply(st, session.Command{Session: id, Body: start}, session.Now{})
 			if res.Err == nil {
 				t.Fatal("the start was not refused")
 			}

@@ -1,6 +1,8 @@
 package replication
 
 import (
+	"time"
+
 	"github.com/skein-mesh/skein"
 	"github.com/skein-mesh/skein/session"
 	"github.com/skein-mesh/skein/wire"
@@ -37,6 +39,14 @@ func commandToWire(c *session.Command) (*wire.Command, error) {
 		w.Body = &wire.Command_Retry{Retry: runToWire(b.Run)}
 	case session.Drop:
 		w.Body = &wire.Command_Drop{Drop: runToWire(b.Run)}
+	case session.Close:
+		w.Body = &wire.Command_Close{Close: &wire.CmdClose{Subject: string(b.Subject), Reason: b.Reason}}
+	case session.Archive:
+		w.Body = &wire.Command_Archive{Archive: &wire.CmdArchive{}}
+	case session.Purge:
+		w.Body = &wire.Command_Purge{Purge: &wire.CmdPurge{MinAgeMs: b.MinAge.Milliseconds(), Archived: b.Archived}}
+	case session.Erase:
+		w.Body = &wire.Command_Erase{Erase: &wire.CmdErase{}}
 	default:
 		return nil, skein.Fault(skein.CodeMalformed, "command of %s has no body", c.Session)
 	}
@@ -80,8 +90,22 @@ func commandFromWire(w *wire.Command) session.Command {
 		c.Body = session.Retry{Run: runFromWire(b.Retry)}
 	case *wire.Command_Drop:
 		c.Body = session.Drop{Run: runFromWire(b.Drop)}
+	case *wire.Command_Close:
+		c.Body = session.Close{Subject: skein.Subject(b.Close.GetSubject()), Reason: b.Close.GetReason()}
+	case *wire.Command_Archive:
+		c.Body = session.Archive{}
+	case *wire.Command_Purge:
+		c.Body = session.Purge{MinAge: ageFromWire(b.Purge.GetMinAgeMs()), Archived: b.Purge.GetArchived()}
+	case *wire.Command_Erase:
+		c.Body = session.Erase{}
 	}
 	return c
+}
+
+// ageFromWire keeps an age within a Duration: more than 250 years are 250.
+func ageFromWire(ms int64) time.Duration {
+	const most = 250 * 365 * 24 * int64(time.Hour/time.Millisecond)
+	return time.Duration(min(max(ms, 0), most)) * time.Millisecond
 }
 
 func replyToWire(r *session.Reply) *wire.CmdReply {

@@ -15,6 +15,7 @@ func eventToWire(e *session.Event) *wire.Event {
 		Runner: runnerToWire(e.Runner), Place: placeToWire(e.Place),
 		Text: validText(e.Text), Offset: uint64(e.Offset), Mode: e.Mode, Memory: e.Memory, Source: e.Source, Call: callToWire(&e.Call),
 		Subject: string(e.Subject), Assistant: e.Assistant, Home: string(e.Home),
+		CalendarMs: int64(e.Calendar),
 	}
 }
 
@@ -26,6 +27,7 @@ func eventFromWire(w *wire.Event) session.Event {
 		Attempt: skein.Attempt(w.GetAttempt()), Runner: runnerFromWire(w.GetRunner()), Place: w.GetPlace().Place(),
 		Text: w.GetText(), Offset: int(w.GetOffset()), Mode: w.GetMode(), Memory: w.GetMemory(), Source: w.GetSource(),
 		Call: callFromWire(w.GetCall()), Subject: skein.Subject(w.GetSubject()), Assistant: w.GetAssistant(), Home: skein.Region(w.GetHome()),
+		Calendar: session.Calendar(w.GetCalendarMs()),
 	}
 }
 

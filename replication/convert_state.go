@@ -30,6 +30,7 @@ func stateToWire(s *session.State) *wire.SessionState {
 	w := &wire.SessionState{
 		Id: string(s.ID), Subject: string(s.Subject), Assistant: s.Assistant, Home: string(s.Home),
 		Epoch: uint64(s.Epoch), Seq: uint64(s.Seq), Memory: s.Memory, Count: s.Count,
+		Phase: uint32(s.Phase), LastMs: int64(s.Last), Archived: s.Archived,
 		Turns: make([]*wire.StoredTurn, len(s.Turns)), Marks: make([]*wire.Mark, len(s.Marks)),
 	}
 	for i := range s.Turns {
@@ -48,6 +49,7 @@ func stateFromWire(w *wire.SessionState) *session.State {
 	s := &session.State{
 		ID: skein.SessionID(w.Id), Subject: skein.Subject(w.Subject), Assistant: w.Assistant, Home: skein.Region(w.Home),
 		Epoch: skein.Epoch(w.Epoch), Seq: skein.Seq(w.Seq), Memory: w.Memory, Count: w.Count,
+		Phase: session.Phase(w.Phase), Last: session.Calendar(w.LastMs), Archived: w.Archived,
 	}
 	if len(w.Turns) > 0 {
 		s.Turns = make([]session.Turn, len(w.Turns))

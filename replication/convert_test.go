@@ -68,6 +68,7 @@ func TestStateRoundTrip(t *testing.T) {
 			ID: skein.SessionID(text(t, "id")), Subject: skein.Subject(text(t, "subject")), Assistant: text(t, "assistant"),
 			Home: skein.Region(text(t, "home")), Epoch: skein.Epoch(rapid.Uint64().Draw(t, "epoch")),
 			Seq: skein.Seq(rapid.Uint64().Draw(t, "seq")), Memory: bytesOf(t, "memory"), Count: rapid.Uint64().Draw(t, "count"),
+			Phase: session.Phase(rapid.IntRange(0, 3).Draw(t, "phase")), Last: session.Calendar(rapid.Int64().Draw(t, "last")), Archived: rapid.Bool().Draw(t, "archived"),
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "turns") {
 			want.Turns = append(want.Turns, turnOf(t))
@@ -86,11 +87,11 @@ func TestEventRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := session.Event{
 			Session: skein.SessionID(text(t, "session")), Seq: skein.Seq(rapid.Uint64().Draw(t, "seq")),
-			Kind: session.Kind(rapid.IntRange(1, 12).Draw(t, "kind")), At: timeOf(t, "at"), Clock: session.Committed(rapid.Int64().Draw(t, "clock")),
+			Kind: session.Kind(rapid.IntRange(1, 16).Draw(t, "kind")), At: timeOf(t, "at"), Clock: session.Committed(rapid.Int64().Draw(t, "clock")),
 			Turn: turnIDOf(t), Attempt: skein.Attempt(rapid.Uint32().Draw(t, "attempt")), Runner: runnerOf(t), Place: placeOf(t),
 			Text: text(t, "text"), Offset: rapid.IntRange(0, 1<<30).Draw(t, "offset"), Mode: text(t, "mode"), Memory: bytesOf(t, "memory"),
 			Source: text(t, "source"), Call: callOf(t), Subject: skein.Subject(text(t, "subject")), Assistant: text(t, "assistant"),
-			Home: skein.Region(text(t, "home")),
+			Home: skein.Region(text(t, "home")), Calendar: session.Calendar(rapid.Int64().Draw(t, "calendar")),
 		}
 		w := &wire.Event{}
 		through(t, eventToWire(&want), w)
@@ -117,6 +118,10 @@ func TestCommandRoundTrip(t *testing.T) {
 			session.Renew{Run: run},
 			session.Retry{Run: run},
 			session.Drop{Run: run},
+			session.Close{Subject: skein.Subject(text(t, "closer")), Reason: text(t, "reason")},
+			session.Archive{},
+			session.Purge{MinAge: time.Duration(rapid.Int64Range(0, 1e12).Draw(t, "age")) * time.Millisecond, Archived: rapid.Bool().Draw(t, "archived")},
+			session.Erase{},
 		}
 		want := session.Command{Session: skein.SessionID(text(t, "session")), Expect: skein.Seq(rapid.Uint64().Draw(t, "expect")),
 			At: timeOf(t, "at"), Body: rapid.SampledFrom(bodies).Draw(t, "body")}

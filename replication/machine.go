@@ -104,7 +104,7 @@ func (e *entry) apply(w *wire.Command) (session.Result, error) {
 	if err != nil {
 		return session.Result{}, err
 	}
-	events, result := session.Apply(st, c, e.at.clock)
+	events, result := session.Apply(st, c, session.Now{Clock: e.at.clock})
 	if len(events) == 0 {
 		return result, nil
 	}

@@ -158,8 +158,8 @@ func (g *Group) answerProposal(ctx context.Context, req *wire.ProposeRequest) me
 		return resp
 	}
 	for _, c := range req.Commands {
-		if c.GetTick() != nil || c.GetBody() == nil {
-			resp.Error = wire.FromError(skein.Fault(skein.CodeMalformed, "a forwarded command has no body, or is a tick"))
+		if c.GetTick() != nil || c.GetCalendar() != nil || c.GetBody() == nil {
+			resp.Error = wire.FromError(skein.Fault(skein.CodeMalformed, "a forwarded command has no body, or is a clock's"))
 			return resp
 		}
 	}

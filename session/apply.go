@@ -9,7 +9,7 @@ import (
 // Apply decides one command against a session and gives the session after it, with the events to store.
 // st is nil when the session does not exist, and is never changed. The same inputs give the same outputs
 // on every replica.
-func Apply(st *State, c Command, now Committed) ([]Event, Result) {
+func Apply(st *State, c Command, now Now) ([]Event, Result) {
 	d := decision{st: st, cmd: c, now: now}
 	if err := d.decide(); err != nil {
 		return nil, Result{State: st, Err: err}
@@ -42,13 +42,13 @@ func Replay(st *State, events []Event) *State {
 type decision struct {
 	st        *State
 	cmd       Command
-	now       Committed
+	now       Now
 	events    []Event
 	duplicate bool
 }
 
 func (d *decision) emit(ev Event) {
-	ev.Session, ev.At, ev.Clock = d.cmd.Session, d.cmd.At, d.now
+	ev.Session, ev.At, ev.Clock, ev.Calendar = d.cmd.Session, d.cmd.At, d.now.Clock, d.now.Calendar
 	ev.Seq = skein.Seq(len(d.events)) + 1
 	if d.st != nil {
 		ev.Seq += d.st.Seq
@@ -57,6 +57,9 @@ func (d *decision) emit(ev Event) {
 }
 
 func (d *decision) decide() error {
+	if d.st != nil && d.st.Phase.Gone() {
+		return d.gone()
+	}
 	if open, ok := d.cmd.Body.(Open); ok {
 		return d.open(open)
 	}
@@ -88,6 +91,14 @@ func (d *decision) decide() error {
 		return d.retry(b)
 	case Drop:
 		return d.drop(b)
+	case Close:
+		return d.close(b)
+	case Archive:
+		return d.archive()
+	case Purge:
+		return d.purge(b)
+	case Erase:
+		return d.erase()
 	}
 	return skein.Fault(skein.CodeMalformed, "command without a body")
 }
@@ -126,6 +137,9 @@ func (d *decision) accept(b Accept) error {
 	if seen, err := d.seen(b); seen || err != nil {
 		d.duplicate = err == nil
 		return err
+	}
+	if d.st.Phase == PhaseClosed {
+		return closedFault(d.cmd.Session)
 	}
 	if t, ok := d.st.OpenTurn(); ok {
 		return skein.Fault(skein.CodeTurnOpen, "turn %s is still %s", t.ID, t.Status)
@@ -178,7 +192,7 @@ func (d *decision) start(b Start) error {
 	if b.Attempt != t.Attempt+1 {
 		return skein.Fault(skein.CodeFenced, "turn %s is at attempt %d", b.Turn, t.Attempt)
 	}
-	if t.Status == Waiting && d.now < t.NotBefore {
+	if t.Status == Waiting && d.now.Clock < t.NotBefore {
 		return skein.Fault(skein.CodeConflict, "turn %s waits until %d", b.Turn, t.NotBefore)
 	}
 	d.emit(Event{Kind: Started, Turn: b.Turn, Attempt: b.Attempt, Runner: b.Runner, Place: b.Place})

@@ -15,7 +15,8 @@ type Command struct {
 	Body    Body
 }
 
-// Body is one of Open, Accept, Start, Progress, Intend, Outcome, Complete, Fail, Renew, Retry, Drop.
+// Body is one of Open, Accept, Start, Progress, Intend, Outcome, Complete, Fail, Renew, Retry, Drop, Close, Archive, Purge,
+// Erase.
 type Body interface{ body() }
 
 // Open makes the session, or finds it opened by the same subject.
@@ -138,11 +139,15 @@ const (
 	Renewed    Kind = 10
 	Retried    Kind = 11 // by an operator, after it was dead
 	Dropped    Kind = 12 // likewise: off the list of dead letters
+	Closed     Kind = 13 // the conversation has ended
+	Archived   Kind = 14 // a copy is in the archive
+	Purged     Kind = 15 // the text was deleted by age
+	Erased     Kind = 16 // by an operator
 )
 
 var kindNames = [...]string{Opened: "opened", Accepted: "accepted", Progressed: "progress", Intended: "intent",
 	Happened: "outcome", Done: "completed", Failed: "failed", Died: "dead", Started: "attempt", Renewed: "renewed",
-	Retried: "retried", Dropped: "dropped"}
+	Retried: "retried", Dropped: "dropped", Closed: "closed", Archived: "archived", Purged: "purged", Erased: "erased"}
 
 // String gives the kind in the words of the API.
 func (k Kind) String() string {
@@ -174,12 +179,14 @@ type Event struct {
 	Attempt skein.Attempt
 	Runner  skein.Runner
 	Place   skein.Place
-	Text    string // Accepted: the message; Progressed: the piece; Done: the whole reply; Failed, Died: the reason
+	Text    string // Accepted: the message; Progressed: the piece; Done: the whole reply; Failed, Died, Closed: the reason
 	Offset  int    // Progressed
 	Mode    string // Progressed: see Continuation
 	Memory  []byte // Done
 	Source  string // Done
 	Call    Call   // Intended, Happened
+
+	Calendar Calendar // the group's wall time when it was applied
 
 	Subject   skein.Subject // Opened
 	Assistant string        // Opened

@@ -8,4 +8,8 @@
 // failed. A turn whose runner was lost is started again at the next attempt number; whatever the earlier
 // attempt still proposes is refused as fenced. A turn id is a client instance and a counter that only rises, so
 // one number a client is enough to know a repeat for ever.
+//
+// A session is closed by its client, by an operator, or when it was idle for long. A closed one takes no turns and still tells
+// what was said. Its text is purged when it is old enough by the group's calendar, or erased by an operator at once;
+// its location stays, so that its id is never opened again.
 package session

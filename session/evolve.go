@@ -17,6 +17,12 @@ const maxContinuations = 32
 func (s *State) evolve(ev *Event) {
 	s.Seq = ev.Seq
 	switch ev.Kind {
+	case Closed, Archived, Purged, Erased:
+		s.ended(ev)
+		return
+	}
+	s.Last = ev.Calendar
+	switch ev.Kind {
 	case Opened:
 		s.ID, s.Subject, s.Assistant, s.Home, s.Epoch = ev.Session, ev.Subject, ev.Assistant, ev.Home, 1
 		return

@@ -2,8 +2,10 @@ package session
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -15,10 +17,11 @@ func TestProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var st *State
 		var log []Event
-		var now Committed
+		var now Now
 		replies := map[skein.TurnID]string{}
 		for range rapid.IntRange(1, 120).Draw(t, "commands") {
-			now += Committed(rapid.SampledFrom([]int{0, 1e8, 3e8, 16e9}).Draw(t, "tick"))
+			now.Clock += Committed(rapid.SampledFrom([]int{0, 1e8, 3e8, 16e9}).Draw(t, "tick"))
+			now.Calendar += Calendar(rapid.SampledFrom([]int{0, 60e3, 4e6}).Draw(t, "calendar"))
 			cmd := Command{Session: "eu~p", Body: randomBody(t, st)}
 			if st != nil && rapid.IntRange(0, 9).Draw(t, "expect") > 0 {
 				cmd.Expect = st.Seq
@@ -37,10 +40,11 @@ func TestProperties(t *testing.T) {
 					checkOperator(t, st, &events[i])
 				}
 			}
+			checkPhase(t, st, res.State, events, now)
 			st = res.State
 			log = append(log, events...)
 			check(t, st, log, replies)
-			if committed != nil {
+			if committed != nil && !st.Phase.Gone() {
 				if after, ok := st.Turn(committed.ID); ok && !strings.HasPrefix(after.Reply, committed.Reply) {
 					t.Fatalf("%#v: committed %q, now %q", cmd.Body, committed.Reply, after.Reply)
 				}
@@ -88,6 +92,32 @@ func checkOperator(t *rapid.T, before *State, ev *Event) {
 	}
 	if ev.Kind == Retried && before.Turns[len(before.Turns)-1].ID != ev.Turn {
 		t.Fatalf("turn %s is not the last one and was retried", ev.Turn)
+	}
+}
+
+// checkPhase: a phase is never taken back, a closed session gets no turn, one that is gone holds nothing, and only a closed
+// session of an age is purged.
+func checkPhase(t *rapid.T, before, after *State, events []Event, now Now) {
+	if before == nil || after == nil {
+		return
+	}
+	if after.Phase < before.Phase {
+		t.Fatalf("%s after %s", after.Phase, before.Phase)
+	}
+	for i := range events {
+		switch k := events[i].Kind; {
+		case before.Phase != PhaseOpen && (k == Accepted || k == Started || k == Retried), before.Phase.Gone() && k != Erased:
+			t.Fatalf("%s in a session that is %s", k, before.Phase)
+		case k == Purged && now.Calendar-before.Last < Calendar(time.Hour/time.Millisecond):
+			t.Fatalf("purged at %d, last used at %d", now.Calendar, before.Last)
+		}
+	}
+	if after.Phase.Gone() {
+		rest := *after
+		rest.ID, rest.Subject, rest.Home, rest.Epoch, rest.Seq, rest.Phase, rest.Last = "", "", "", 0, 0, 0, 0
+		if !reflect.DeepEqual(rest, State{}) || after.Phase == PhaseErased && after.Subject != "" {
+			t.Fatalf("%s, and still there: %+v", after.Phase, after)
+		}
 	}
 }
 
@@ -163,7 +193,17 @@ func randomBody(t *rapid.T, st *State) Body {
 			run.Attempt--
 		}
 	}
-	switch rapid.IntRange(0, 5).Draw(t, "rare") {
+	switch rapid.IntRange(0, 11).Draw(t, "rare") {
+	case 2:
+		return Close{Subject: rapid.SampledFrom([]skein.Subject{"", "ann", "bob"}).Draw(t, "closer"), Reason: text}
+	case 3:
+		return Archive{}
+	case 4:
+		return Purge{MinAge: time.Hour, Archived: rapid.Bool().Draw(t, "archived")}
+	case 5:
+		if rapid.IntRange(0, 3).Draw(t, "erase") == 0 {
+			return Erase{}
+		}
 	case 0:
 		return Retry{Run: run}
 	case 1:
@@ -179,7 +219,7 @@ func TestLimits(t *testing.T) {
 	st := &State{}
 	must := func(b Body) Result {
 		t.Helper()
-		_, r := Apply(st, Command{Session: "eu~l", Body: b}, 0)
+		_, r := Apply(st, Command{Session: "eu~l", Body: b}, Now{})
 		return r
 	}
 	st = nil
@@ -206,7 +246,7 @@ func TestLimits(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, r := Apply(st, Command{Session: "eu~l", Body: tt.body}, 0)
+			_, r := Apply(st, Command{Session: "eu~l", Body: tt.body}, Now{})
 			if got := skein.CodeOf(r.Err); r.Err == nil || got != tt.want {
 				t.Errorf("got %v, want %s", r.Err, tt.want)
 			}
@@ -239,14 +279,14 @@ func TestKindNames(t *testing.T) {
 }
 
 func BenchmarkApply(b *testing.B) {
-	_, r := Apply(nil, Command{Session: "eu~b", Body: Open{Subject: "ann"}}, 0)
+	_, r := Apply(nil, Command{Session: "eu~b", Body: Open{Subject: "ann"}}, Now{})
 	st := r.State
 	b.ReportAllocs()
 	for n := uint64(1); b.Loop(); n++ {
 		cmd := Command{Session: "eu~b", Expect: st.Seq, Body: Accept{
 			Turn: skein.TurnID{Client: "a", Counter: n}, Subject: "ann", Text: "where is my order", Reply: &Reply{Text: "On its way."},
 		}}
-		_, r := Apply(st, cmd, 0)
+		_, r := Apply(st, cmd, Now{})
 		if r.Err != nil {
 			b.Fatal(r.Err)
 		}
@@ -255,14 +295,14 @@ func BenchmarkApply(b *testing.B) {
 }
 
 func BenchmarkApplyProgress(b *testing.B) {
-	_, r := Apply(nil, Command{Session: "eu~b", Body: Open{Subject: "ann"}}, 0)
+	_, r := Apply(nil, Command{Session: "eu~b", Body: Open{Subject: "ann"}}, Now{})
 	id := skein.TurnID{Client: "a", Counter: 1}
-	_, r = Apply(r.State, Command{Session: "eu~b", Body: Accept{Turn: id, Subject: "ann", Text: "a story"}}, 0)
+	_, r = Apply(r.State, Command{Session: "eu~b", Body: Accept{Turn: id, Subject: "ann", Text: "a story"}}, Now{})
 	st := r.State
 	b.ReportAllocs()
 	for b.Loop() {
 		at := len(st.Turns[0].Reply)
-		_, r := Apply(st, Command{Session: "eu~b", Body: Progress{Run: Run{Turn: id, Attempt: 1}, Offset: at, Text: "Once upon a time"}}, 0)
+		_, r := Apply(st, Command{Session: "eu~b", Body: Progress{Run: Run{Turn: id, Attempt: 1}, Offset: at, Text: "Once upon a time"}}, Now{})
 		if r.Err != nil { // the reply is full: tell it again
 			st.Turns[0].Reply = ""
 			continue

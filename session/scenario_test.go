@@ -47,6 +47,7 @@ type player struct {
 	t   *testing.T
 	st  *State
 	now Committed
+	cal Calendar
 	out bytes.Buffer
 }
 
@@ -96,6 +97,8 @@ func (p *player) line(words []string, opts map[string]string) {
 			p.t.Fatal(err)
 		}
 		p.now += Committed(d)
+	case "days": // of the calendar
+		p.cal += Calendar(p.number(words[1]) * 24 * 3600 * 1000)
 	case "state":
 		p.state()
 	case "clients": // clients PREFIX FROM TO: each sends one turn, answered at once
@@ -165,6 +168,25 @@ func (p *player) body(words []string, opts map[string]string) (Body, skein.Seq) 
 	case "drop":
 		return Drop{Run: p.run(words)}, 0
 	}
+	return p.ending(words, opts)
+}
+
+// ending reads a command about the session as a whole.
+func (p *player) ending(words []string, opts map[string]string) (Body, skein.Seq) {
+	expect := skein.Seq(0)
+	if e, ok := opts["expect"]; ok {
+		expect = skein.Seq(p.number(e))
+	}
+	switch words[0] {
+	case "close":
+		return Close{Subject: skein.Subject(opts["subject"]), Reason: opts["reason"]}, expect
+	case "archive":
+		return Archive{}, expect
+	case "purge":
+		return Purge{MinAge: time.Duration(p.number(words[1])) * 24 * time.Hour, Archived: opts["archived"] != ""}, expect
+	case "erase":
+		return Erase{}, expect
+	}
 	p.t.Fatalf("unknown command %q", words[0])
 	return nil, 0
 }
@@ -172,7 +194,7 @@ func (p *player) body(words []string, opts map[string]string) (Body, skein.Seq) 
 func (p *player) apply(body Body, expect skein.Seq, quiet bool) {
 	cmd := Command{Session: "eu~s", Expect: expect, At: time.UnixMilli(0).UTC(), Body: body}
 	if quiet { // a thousand of the same: seen once is enough
-		_, res := Apply(p.st, cmd, p.now)
+		_, res := Apply(p.st, cmd, Now{Clock: p.now, Calendar: p.cal})
 		if res.Err != nil {
 			p.t.Fatal(res.Err)
 		}
@@ -180,7 +202,7 @@ func (p *player) apply(body Body, expect skein.Seq, quiet bool) {
 		return
 	}
 	before := fmt.Sprintf("%+v", p.st)
-	events, res := Apply(p.st, cmd, p.now)
+	events, res := Apply(p.st, cmd, Now{Clock: p.now, Calendar: p.cal})
 	if after := fmt.Sprintf("%+v", p.st); after != before {
 		p.t.Fatalf("%T changed the state that it was given:\n%s\n%s", body, before, after)
 	}
@@ -205,7 +227,7 @@ func (p *player) event(e *Event) {
 	fmt.Fprintf(&p.out, "\t%d %s", e.Seq, e.Kind)
 	if e.Kind == Opened {
 		fmt.Fprintf(&p.out, " subject=%s assistant=%s home=%s", e.Subject, e.Assistant, e.Home)
-	} else {
+	} else if e.Turn != (skein.TurnID{}) {
 		fmt.Fprintf(&p.out, " %s attempt=%d", e.Turn, e.Attempt)
 	}
 	if e.Runner.Node != "" {
@@ -234,6 +256,9 @@ func (p *player) state() {
 		return
 	}
 	fmt.Fprintf(&p.out, "\tseq=%d completed=%d marks=%d memory=%s\n", p.st.Seq, p.st.Count, len(p.st.Marks), p.st.Memory)
+	if p.st.Phase != PhaseOpen {
+		fmt.Fprintf(&p.out, "\t%s last=%s subject=%q archived=%t\n", p.st.Phase, p.st.Last.Time().Format(time.DateOnly), p.st.Subject, p.st.Archived)
+	}
 	for i := range p.st.Turns {
 		t := &p.st.Turns[i]
 		fmt.Fprintf(&p.out, "\t%s %s attempt=%d failures=%d runner=%s reply=%q", t.ID, t.Status, t.Attempt, t.Failures, t.Runner, t.Reply)

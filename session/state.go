@@ -120,6 +120,10 @@ type State struct {
 	Count     uint64    // turns completed
 	Turns     []Turn    // the newest KeptTurns, oldest first; only the last may be open
 	Marks     []Mark    // ordered by client
+
+	Phase    Phase
+	Last     Calendar // of the last event, Archived ones aside; 0 while the group knew none
+	Archived bool     // a copy of the closed session is in the archive
 }
 
 // Turn finds a kept turn.

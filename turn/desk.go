@@ -188,8 +188,8 @@ func (d *Desk) Open(ctx context.Context, o session.Opening) (*session.State, boo
 	if err != nil {
 		return nil, false, err
 	}
-	if st.Subject != o.Subject {
-		return nil, false, skein.Fault(skein.CodeForbidden, "%s belongs to another subject", o.Session)
+	if err := st.Allow(o.Subject); err != nil {
+		return nil, false, err
 	}
 	return d.remember(st), false, nil
 }
@@ -210,8 +210,8 @@ func (d *Desk) settle(ctx context.Context, o session.Opening) (*session.State, b
 	if res.State == nil {
 		return nil, false, res.Err
 	}
-	if res.State.Subject != o.Subject {
-		return nil, false, skein.Fault(skein.CodeForbidden, "%s belongs to another subject", o.Session)
+	if err := res.State.Allow(o.Subject); err != nil {
+		return nil, false, err
 	}
 	return res.State, o.Create && !res.Duplicate, nil
 }

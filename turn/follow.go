@@ -20,15 +20,15 @@ func (d *Desk) Turn(ctx context.Context, m session.Message, emit func(session.Up
 	if err != nil {
 		return err
 	}
-	if st.Subject != m.Subject {
-		return skein.Fault(skein.CodeForbidden, "%s belongs to another subject", m.Session)
-	}
 	t, known := st.Turn(m.Turn)
-	if known && t.Status == session.Dead { // unless an operator has retried it meanwhile
-		if st, err = d.newest(ctx, m.Session); err != nil {
+	if known && !t.Status.Open() {
+		if st, err = d.again(ctx, st, t.Status); err != nil {
 			return err
 		}
 		t, known = st.Turn(m.Turn)
+	}
+	if err := st.Allow(m.Subject); err != nil {
+		return err
 	}
 	switch {
 	case known && t.Text != m.Text:
@@ -40,6 +40,15 @@ func (d *Desk) Turn(ctx context.Context, m session.Message, emit func(session.Up
 	}
 	f := follower{desk: d, msg: m, emit: emit, sent: m.Offset}
 	return f.follow(ctx, st)
+}
+
+// again looks at a session whose turn has ended, before a repeat is answered: an operator may have retried a dead one, or
+// erased the session, and what is kept at hand does not hear of it.
+func (d *Desk) again(ctx context.Context, st *session.State, ended session.Status) (*session.State, error) {
+	if ended == session.Dead {
+		return d.newest(ctx, st.ID)
+	}
+	return d.cfg.Store.Read(ctx, st.ID, st.Seq-1)
 }
 
 // newest gives a session as it stands in the log; a replica that lags does not know of a retry.
@@ -189,6 +198,9 @@ func (f *follower) pause(ctx context.Context, err error) bool {
 
 // tell emits what st adds to what the client knows; done when the turn has ended.
 func (f *follower) tell(st *session.State) (done bool, err error) {
+	if err := st.Allow(f.msg.Subject); err != nil {
+		return true, err
+	}
 	t, ok := st.Turn(f.msg.Turn)
 	if !ok {
 		return true, skein.Fault(skein.CodeReplyExpired, "turn %s was answered; its reply is no longer kept", f.msg.Turn)

@@ -57,7 +57,7 @@ func (m *memory) Propose(ctx context.Context, cmds ...session.Command) ([]sessio
 				return nil, err
 			}
 		}
-		evs, res := session.Apply(m.states[c.Session], c, m.clock)
+		evs, res := session.Apply(m.states[c.Session], c, session.Now{Clock: m.clock})
 		if len(evs) > 0 {
 			m.states[c.Session] = res.State
 			m.events = append(m.events, evs...)

@@ -495,6 +495,9 @@ type SessionState struct {
 	Count         uint64                 `protobuf:"varint,8,opt,name=count,proto3" json:"count,omitempty"`
 	Turns         []*StoredTurn          `protobuf:"bytes,9,rep,name=turns,proto3" json:"turns,omitempty"`
 	Marks         []*Mark                `protobuf:"bytes,10,rep,name=marks,proto3" json:"marks,omitempty"`
+	Phase         uint32                 `protobuf:"varint,11,opt,name=phase,proto3" json:"phase,omitempty"`
+	LastMs        int64                  `protobuf:"varint,12,opt,name=last_ms,json=lastMs,proto3" json:"last_ms,omitempty"` // of the calendar
+	Archived      bool                   `protobuf:"varint,13,opt,name=archived,proto3" json:"archived,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -599,6 +602,27 @@ func (x *SessionState) GetMarks() []*Mark {
 	return nil
 }
 
+func (x *SessionState) GetPhase() uint32 {
+	if x != nil {
+		return x.Phase
+	}
+	return 0
+}
+
+func (x *SessionState) GetLastMs() int64 {
+	if x != nil {
+		return x.LastMs
+	}
+	return 0
+}
+
+func (x *SessionState) GetArchived() bool {
+	if x != nil {
+		return x.Archived
+	}
+	return false
+}
+
 type Event struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Session       string                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
@@ -620,6 +644,7 @@ type Event struct {
 	Subject       string                 `protobuf:"bytes,17,opt,name=subject,proto3" json:"subject,omitempty"`
 	Assistant     string                 `protobuf:"bytes,18,opt,name=assistant,proto3" json:"assistant,omitempty"`
 	Home          string                 `protobuf:"bytes,19,opt,name=home,proto3" json:"home,omitempty"`
+	CalendarMs    int64                  `protobuf:"varint,20,opt,name=calendar_ms,json=calendarMs,proto3" json:"calendar_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -787,6 +812,13 @@ func (x *Event) GetHome() string {
 	return ""
 }
 
+func (x *Event) GetCalendarMs() int64 {
+	if x != nil {
+		return x.CalendarMs
+	}
+	return 0
+}
+
 type Command struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Session string                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
@@ -806,6 +838,11 @@ type Command struct {
 	//	*Command_Tick
 	//	*Command_Retry
 	//	*Command_Drop
+	//	*Command_Close
+	//	*Command_Archive
+	//	*Command_Purge
+	//	*Command_Erase
+	//	*Command_Calendar
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -977,6 +1014,51 @@ func (x *Command) GetDrop() *CmdRun {
 	return nil
 }
 
+func (x *Command) GetClose() *CmdClose {
+	if x != nil {
+		if x, ok := x.Body.(*Command_Close); ok {
+			return x.Close
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetArchive() *CmdArchive {
+	if x != nil {
+		if x, ok := x.Body.(*Command_Archive); ok {
+			return x.Archive
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetPurge() *CmdPurge {
+	if x != nil {
+		if x, ok := x.Body.(*Command_Purge); ok {
+			return x.Purge
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetErase() *CmdErase {
+	if x != nil {
+		if x, ok := x.Body.(*Command_Erase); ok {
+			return x.Erase
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetCalendar() *CmdCalendar {
+	if x != nil {
+		if x, ok := x.Body.(*Command_Calendar); ok {
+			return x.Calendar
+		}
+	}
+	return nil
+}
+
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -1029,6 +1111,26 @@ type Command_Drop struct {
 	Drop *CmdRun `protobuf:"bytes,15,opt,name=drop,proto3,oneof"`
 }
 
+type Command_Close struct {
+	Close *CmdClose `protobuf:"bytes,16,opt,name=close,proto3,oneof"`
+}
+
+type Command_Archive struct {
+	Archive *CmdArchive `protobuf:"bytes,17,opt,name=archive,proto3,oneof"`
+}
+
+type Command_Purge struct {
+	Purge *CmdPurge `protobuf:"bytes,18,opt,name=purge,proto3,oneof"`
+}
+
+type Command_Erase struct {
+	Erase *CmdErase `protobuf:"bytes,19,opt,name=erase,proto3,oneof"`
+}
+
+type Command_Calendar struct {
+	Calendar *CmdCalendar `protobuf:"bytes,20,opt,name=calendar,proto3,oneof"`
+}
+
 func (*Command_Open) isCommand_Body() {}
 
 func (*Command_Accept) isCommand_Body() {}
@@ -1052,6 +1154,16 @@ func (*Command_Tick) isCommand_Body() {}
 func (*Command_Retry) isCommand_Body() {}
 
 func (*Command_Drop) isCommand_Body() {}
+
+func (*Command_Close) isCommand_Body() {}
+
+func (*Command_Archive) isCommand_Body() {}
+
+func (*Command_Purge) isCommand_Body() {}
+
+func (*Command_Erase) isCommand_Body() {}
+
+func (*Command_Calendar) isCommand_Body() {}
 
 type CmdOpen struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1654,6 +1766,235 @@ func (x *CmdTick) GetElapsedNs() int64 {
 	return 0
 }
 
+type CmdClose struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Subject       string                 `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CmdClose) Reset() {
+	*x = CmdClose{}
+	mi := &file_store_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CmdClose) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CmdClose) ProtoMessage() {}
+
+func (x *CmdClose) ProtoReflect() protoreflect.Message {
+	mi := &file_store_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CmdClose.ProtoReflect.Descriptor instead.
+func (*CmdClose) Descriptor() ([]byte, []int) {
+	return file_store_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *CmdClose) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *CmdClose) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type CmdArchive struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CmdArchive) Reset() {
+	*x = CmdArchive{}
+	mi := &file_store_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CmdArchive) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CmdArchive) ProtoMessage() {}
+
+func (x *CmdArchive) ProtoReflect() protoreflect.Message {
+	mi := &file_store_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CmdArchive.ProtoReflect.Descriptor instead.
+func (*CmdArchive) Descriptor() ([]byte, []int) {
+	return file_store_proto_rawDescGZIP(), []int{19}
+}
+
+type CmdPurge struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	MinAgeMs      int64                  `protobuf:"varint,1,opt,name=min_age_ms,json=minAgeMs,proto3" json:"min_age_ms,omitempty"`
+	Archived      bool                   `protobuf:"varint,2,opt,name=archived,proto3" json:"archived,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CmdPurge) Reset() {
+	*x = CmdPurge{}
+	mi := &file_store_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CmdPurge) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CmdPurge) ProtoMessage() {}
+
+func (x *CmdPurge) ProtoReflect() protoreflect.Message {
+	mi := &file_store_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CmdPurge.ProtoReflect.Descriptor instead.
+func (*CmdPurge) Descriptor() ([]byte, []int) {
+	return file_store_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *CmdPurge) GetMinAgeMs() int64 {
+	if x != nil {
+		return x.MinAgeMs
+	}
+	return 0
+}
+
+func (x *CmdPurge) GetArchived() bool {
+	if x != nil {
+		return x.Archived
+	}
+	return false
+}
+
+type CmdErase struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CmdErase) Reset() {
+	*x = CmdErase{}
+	mi := &file_store_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CmdErase) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CmdErase) ProtoMessage() {}
+
+func (x *CmdErase) ProtoReflect() protoreflect.Message {
+	mi := &file_store_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CmdErase.ProtoReflect.Descriptor instead.
+func (*CmdErase) Descriptor() ([]byte, []int) {
+	return file_store_proto_rawDescGZIP(), []int{21}
+}
+
+// CmdCalendar moves the group's wall time on; the session is empty.
+type CmdCalendar struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	WallMs        int64                  `protobuf:"varint,1,opt,name=wall_ms,json=wallMs,proto3" json:"wall_ms,omitempty"`          // of the leader
+	ElapsedNs     int64                  `protobuf:"varint,2,opt,name=elapsed_ns,json=elapsedNs,proto3" json:"elapsed_ns,omitempty"` // on its monotonic clock, since the last one
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CmdCalendar) Reset() {
+	*x = CmdCalendar{}
+	mi := &file_store_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CmdCalendar) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CmdCalendar) ProtoMessage() {}
+
+func (x *CmdCalendar) ProtoReflect() protoreflect.Message {
+	mi := &file_store_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CmdCalendar.ProtoReflect.Descriptor instead.
+func (*CmdCalendar) Descriptor() ([]byte, []int) {
+	return file_store_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *CmdCalendar) GetWallMs() int64 {
+	if x != nil {
+		return x.WallMs
+	}
+	return 0
+}
+
+func (x *CmdCalendar) GetElapsedNs() int64 {
+	if x != nil {
+		return x.ElapsedNs
+	}
+	return 0
+}
+
 // Envelope is one log entry: at most 256 commands. A 12-byte header goes before it: version, count, CRC32C.
 type Envelope struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1666,7 +2007,7 @@ type Envelope struct {
 
 func (x *Envelope) Reset() {
 	*x = Envelope{}
-	mi := &file_store_proto_msgTypes[18]
+	mi := &file_store_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1678,7 +2019,7 @@ func (x *Envelope) String() string {
 func (*Envelope) ProtoMessage() {}
 
 func (x *Envelope) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[18]
+	mi := &file_store_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1691,7 +2032,7 @@ func (x *Envelope) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Envelope.ProtoReflect.Descriptor instead.
 func (*Envelope) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{18}
+	return file_store_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Envelope) GetClusterEpoch() uint64 {
@@ -1727,7 +2068,7 @@ type ProposeRequest struct {
 
 func (x *ProposeRequest) Reset() {
 	*x = ProposeRequest{}
-	mi := &file_store_proto_msgTypes[19]
+	mi := &file_store_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1739,7 +2080,7 @@ func (x *ProposeRequest) String() string {
 func (*ProposeRequest) ProtoMessage() {}
 
 func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[19]
+	mi := &file_store_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1752,7 +2093,7 @@ func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeRequest) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{19}
+	return file_store_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ProposeRequest) GetId() uint64 {
@@ -1788,7 +2129,7 @@ type ProposeResponse struct {
 
 func (x *ProposeResponse) Reset() {
 	*x = ProposeResponse{}
-	mi := &file_store_proto_msgTypes[20]
+	mi := &file_store_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1800,7 +2141,7 @@ func (x *ProposeResponse) String() string {
 func (*ProposeResponse) ProtoMessage() {}
 
 func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[20]
+	mi := &file_store_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1813,7 +2154,7 @@ func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeResponse) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{20}
+	return file_store_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ProposeResponse) GetId() uint64 {
@@ -1855,7 +2196,7 @@ type CommandResult struct {
 
 func (x *CommandResult) Reset() {
 	*x = CommandResult{}
-	mi := &file_store_proto_msgTypes[21]
+	mi := &file_store_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1867,7 +2208,7 @@ func (x *CommandResult) String() string {
 func (*CommandResult) ProtoMessage() {}
 
 func (x *CommandResult) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[21]
+	mi := &file_store_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1880,7 +2221,7 @@ func (x *CommandResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandResult.ProtoReflect.Descriptor instead.
 func (*CommandResult) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{21}
+	return file_store_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CommandResult) GetState() *SessionState {
@@ -1919,7 +2260,7 @@ type ReadRequest struct {
 
 func (x *ReadRequest) Reset() {
 	*x = ReadRequest{}
-	mi := &file_store_proto_msgTypes[22]
+	mi := &file_store_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1931,7 +2272,7 @@ func (x *ReadRequest) String() string {
 func (*ReadRequest) ProtoMessage() {}
 
 func (x *ReadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[22]
+	mi := &file_store_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1944,7 +2285,7 @@ func (x *ReadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRequest.ProtoReflect.Descriptor instead.
 func (*ReadRequest) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{22}
+	return file_store_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ReadRequest) GetId() uint64 {
@@ -2001,7 +2342,7 @@ type ReadResponse struct {
 
 func (x *ReadResponse) Reset() {
 	*x = ReadResponse{}
-	mi := &file_store_proto_msgTypes[23]
+	mi := &file_store_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2013,7 +2354,7 @@ func (x *ReadResponse) String() string {
 func (*ReadResponse) ProtoMessage() {}
 
 func (x *ReadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[23]
+	mi := &file_store_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2026,7 +2367,7 @@ func (x *ReadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadResponse.ProtoReflect.Descriptor instead.
 func (*ReadResponse) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{23}
+	return file_store_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ReadResponse) GetId() uint64 {
@@ -2107,7 +2448,7 @@ const file_store_proto_rawDesc = "" +
 	"\x04Mark\x12\x16\n" +
 	"\x06client\x18\x01 \x01(\tR\x06client\x12\x18\n" +
 	"\acounter\x18\x02 \x01(\x04R\acounter\x12\x10\n" +
-	"\x03seq\x18\x03 \x01(\x04R\x03seq\"\x96\x02\n" +
+	"\x03seq\x18\x03 \x01(\x04R\x03seq\"\xe1\x02\n" +
 	"\fSessionState\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12\x1c\n" +
@@ -2119,7 +2460,10 @@ const file_store_proto_rawDesc = "" +
 	"\x05count\x18\b \x01(\x04R\x05count\x12,\n" +
 	"\x05turns\x18\t \x03(\v2\x16.skein.wire.StoredTurnR\x05turns\x12&\n" +
 	"\x05marks\x18\n" +
-	" \x03(\v2\x10.skein.wire.MarkR\x05marks\"\xf5\x03\n" +
+	" \x03(\v2\x10.skein.wire.MarkR\x05marks\x12\x14\n" +
+	"\x05phase\x18\v \x01(\rR\x05phase\x12\x17\n" +
+	"\alast_ms\x18\f \x01(\x03R\x06lastMs\x12\x1a\n" +
+	"\barchived\x18\r \x01(\bR\barchived\"\x96\x04\n" +
 	"\x05Event\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x12\n" +
@@ -2140,7 +2484,9 @@ const file_store_proto_rawDesc = "" +
 	"\x04call\x18\x10 \x01(\v2\x10.skein.wire.CallR\x04call\x12\x18\n" +
 	"\asubject\x18\x11 \x01(\tR\asubject\x12\x1c\n" +
 	"\tassistant\x18\x12 \x01(\tR\tassistant\x12\x12\n" +
-	"\x04home\x18\x13 \x01(\tR\x04home\"\x88\x05\n" +
+	"\x04home\x18\x13 \x01(\tR\x04home\x12\x1f\n" +
+	"\vcalendar_ms\x18\x14 \x01(\x03R\n" +
+	"calendarMs\"\xfd\x06\n" +
 	"\aCommand\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12\x16\n" +
 	"\x06expect\x18\x02 \x01(\x04R\x06expect\x12\x13\n" +
@@ -2157,7 +2503,12 @@ const file_store_proto_rawDesc = "" +
 	"\x05renew\x18\f \x01(\v2\x12.skein.wire.CmdRunH\x00R\x05renew\x12)\n" +
 	"\x04tick\x18\r \x01(\v2\x13.skein.wire.CmdTickH\x00R\x04tick\x12*\n" +
 	"\x05retry\x18\x0e \x01(\v2\x12.skein.wire.CmdRunH\x00R\x05retry\x12(\n" +
-	"\x04drop\x18\x0f \x01(\v2\x12.skein.wire.CmdRunH\x00R\x04dropB\x06\n" +
+	"\x04drop\x18\x0f \x01(\v2\x12.skein.wire.CmdRunH\x00R\x04drop\x12,\n" +
+	"\x05close\x18\x10 \x01(\v2\x14.skein.wire.CmdCloseH\x00R\x05close\x122\n" +
+	"\aarchive\x18\x11 \x01(\v2\x16.skein.wire.CmdArchiveH\x00R\aarchive\x12,\n" +
+	"\x05purge\x18\x12 \x01(\v2\x14.skein.wire.CmdPurgeH\x00R\x05purge\x12,\n" +
+	"\x05erase\x18\x13 \x01(\v2\x14.skein.wire.CmdEraseH\x00R\x05erase\x125\n" +
+	"\bcalendar\x18\x14 \x01(\v2\x17.skein.wire.CmdCalendarH\x00R\bcalendarB\x06\n" +
 	"\x04body\"U\n" +
 	"\aCmdOpen\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\tR\asubject\x12\x1c\n" +
@@ -2199,7 +2550,22 @@ const file_store_proto_rawDesc = "" +
 	"\x05final\x18\x03 \x01(\bR\x05final\"(\n" +
 	"\aCmdTick\x12\x1d\n" +
 	"\n" +
-	"elapsed_ns\x18\x01 \x01(\x03R\telapsedNs\"v\n" +
+	"elapsed_ns\x18\x01 \x01(\x03R\telapsedNs\"<\n" +
+	"\bCmdClose\x12\x18\n" +
+	"\asubject\x18\x01 \x01(\tR\asubject\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\f\n" +
+	"\n" +
+	"CmdArchive\"D\n" +
+	"\bCmdPurge\x12\x1c\n" +
+	"\n" +
+	"min_age_ms\x18\x01 \x01(\x03R\bminAgeMs\x12\x1a\n" +
+	"\barchived\x18\x02 \x01(\bR\barchived\"\n" +
+	"\n" +
+	"\bCmdErase\"E\n" +
+	"\vCmdCalendar\x12\x17\n" +
+	"\awall_ms\x18\x01 \x01(\x03R\x06wallMs\x12\x1d\n" +
+	"\n" +
+	"elapsed_ns\x18\x02 \x01(\x03R\telapsedNs\"v\n" +
 	"\bEnvelope\x12#\n" +
 	"\rcluster_epoch\x18\x01 \x01(\x04R\fclusterEpoch\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\rR\x05group\x12/\n" +
@@ -2243,7 +2609,7 @@ func file_store_proto_rawDescGZIP() []byte {
 	return file_store_proto_rawDescData
 }
 
-var file_store_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_store_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_store_proto_goTypes = []any{
 	(*Call)(nil),            // 0: skein.wire.Call
 	(*Runner)(nil),          // 1: skein.wire.Runner
@@ -2263,25 +2629,30 @@ var file_store_proto_goTypes = []any{
 	(*CmdComplete)(nil),     // 15: skein.wire.CmdComplete
 	(*CmdFail)(nil),         // 16: skein.wire.CmdFail
 	(*CmdTick)(nil),         // 17: skein.wire.CmdTick
-	(*Envelope)(nil),        // 18: skein.wire.Envelope
-	(*ProposeRequest)(nil),  // 19: skein.wire.ProposeRequest
-	(*ProposeResponse)(nil), // 20: skein.wire.ProposeResponse
-	(*CommandResult)(nil),   // 21: skein.wire.CommandResult
-	(*ReadRequest)(nil),     // 22: skein.wire.ReadRequest
-	(*ReadResponse)(nil),    // 23: skein.wire.ReadResponse
-	(*Where)(nil),           // 24: skein.wire.Where
-	(*TurnRef)(nil),         // 25: skein.wire.TurnRef
-	(*Error)(nil),           // 26: skein.wire.Error
+	(*CmdClose)(nil),        // 18: skein.wire.CmdClose
+	(*CmdArchive)(nil),      // 19: skein.wire.CmdArchive
+	(*CmdPurge)(nil),        // 20: skein.wire.CmdPurge
+	(*CmdErase)(nil),        // 21: skein.wire.CmdErase
+	(*CmdCalendar)(nil),     // 22: skein.wire.CmdCalendar
+	(*Envelope)(nil),        // 23: skein.wire.Envelope
+	(*ProposeRequest)(nil),  // 24: skein.wire.ProposeRequest
+	(*ProposeResponse)(nil), // 25: skein.wire.ProposeResponse
+	(*CommandResult)(nil),   // 26: skein.wire.CommandResult
+	(*ReadRequest)(nil),     // 27: skein.wire.ReadRequest
+	(*ReadResponse)(nil),    // 28: skein.wire.ReadResponse
+	(*Where)(nil),           // 29: skein.wire.Where
+	(*TurnRef)(nil),         // 30: skein.wire.TurnRef
+	(*Error)(nil),           // 31: skein.wire.Error
 }
 var file_store_proto_depIdxs = []int32{
 	1,  // 0: skein.wire.StoredTurn.runner:type_name -> skein.wire.Runner
-	24, // 1: skein.wire.StoredTurn.place:type_name -> skein.wire.Where
+	29, // 1: skein.wire.StoredTurn.place:type_name -> skein.wire.Where
 	0,  // 2: skein.wire.StoredTurn.calls:type_name -> skein.wire.Call
 	2,  // 3: skein.wire.StoredTurn.continuations:type_name -> skein.wire.Continuation
 	3,  // 4: skein.wire.SessionState.turns:type_name -> skein.wire.StoredTurn
 	4,  // 5: skein.wire.SessionState.marks:type_name -> skein.wire.Mark
 	1,  // 6: skein.wire.Event.runner:type_name -> skein.wire.Runner
-	24, // 7: skein.wire.Event.place:type_name -> skein.wire.Where
+	29, // 7: skein.wire.Event.place:type_name -> skein.wire.Where
 	0,  // 8: skein.wire.Event.call:type_name -> skein.wire.Call
 	8,  // 9: skein.wire.Command.open:type_name -> skein.wire.CmdOpen
 	10, // 10: skein.wire.Command.accept:type_name -> skein.wire.CmdAccept
@@ -2295,34 +2666,39 @@ var file_store_proto_depIdxs = []int32{
 	17, // 18: skein.wire.Command.tick:type_name -> skein.wire.CmdTick
 	12, // 19: skein.wire.Command.retry:type_name -> skein.wire.CmdRun
 	12, // 20: skein.wire.Command.drop:type_name -> skein.wire.CmdRun
-	25, // 21: skein.wire.CmdAccept.id:type_name -> skein.wire.TurnRef
-	1,  // 22: skein.wire.CmdAccept.runner:type_name -> skein.wire.Runner
-	24, // 23: skein.wire.CmdAccept.place:type_name -> skein.wire.Where
-	9,  // 24: skein.wire.CmdAccept.reply:type_name -> skein.wire.CmdReply
-	25, // 25: skein.wire.CmdStart.id:type_name -> skein.wire.TurnRef
-	1,  // 26: skein.wire.CmdStart.runner:type_name -> skein.wire.Runner
-	24, // 27: skein.wire.CmdStart.place:type_name -> skein.wire.Where
-	25, // 28: skein.wire.CmdRun.id:type_name -> skein.wire.TurnRef
-	12, // 29: skein.wire.CmdProgress.run:type_name -> skein.wire.CmdRun
-	12, // 30: skein.wire.CmdCall.run:type_name -> skein.wire.CmdRun
-	0,  // 31: skein.wire.CmdCall.call:type_name -> skein.wire.Call
-	12, // 32: skein.wire.CmdComplete.run:type_name -> skein.wire.CmdRun
-	9,  // 33: skein.wire.CmdComplete.reply:type_name -> skein.wire.CmdReply
-	12, // 34: skein.wire.CmdFail.run:type_name -> skein.wire.CmdRun
-	7,  // 35: skein.wire.Envelope.commands:type_name -> skein.wire.Command
-	7,  // 36: skein.wire.ProposeRequest.commands:type_name -> skein.wire.Command
-	21, // 37: skein.wire.ProposeResponse.results:type_name -> skein.wire.CommandResult
-	26, // 38: skein.wire.ProposeResponse.error:type_name -> skein.wire.Error
-	5,  // 39: skein.wire.CommandResult.state:type_name -> skein.wire.SessionState
-	26, // 40: skein.wire.CommandResult.error:type_name -> skein.wire.Error
-	5,  // 41: skein.wire.ReadResponse.state:type_name -> skein.wire.SessionState
-	6,  // 42: skein.wire.ReadResponse.events:type_name -> skein.wire.Event
-	26, // 43: skein.wire.ReadResponse.error:type_name -> skein.wire.Error
-	44, // [44:44] is the sub-list for method output_type
-	44, // [44:44] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	18, // 21: skein.wire.Command.close:type_name -> skein.wire.CmdClose
+	19, // 22: skein.wire.Command.archive:type_name -> skein.wire.CmdArchive
+	20, // 23: skein.wire.Command.purge:type_name -> skein.wire.CmdPurge
+	21, // 24: skein.wire.Command.erase:type_name -> skein.wire.CmdErase
+	22, // 25: skein.wire.Command.calendar:type_name -> skein.wire.CmdCalendar
+	30, // 26: skein.wire.CmdAccept.id:type_name -> skein.wire.TurnRef
+	1,  // 27: skein.wire.CmdAccept.runner:type_name -> skein.wire.Runner
+	29, // 28: skein.wire.CmdAccept.place:type_name -> skein.wire.Where
+	9,  // 29: skein.wire.CmdAccept.reply:type_name -> skein.wire.CmdReply
+	30, // 30: skein.wire.CmdStart.id:type_name -> skein.wire.TurnRef
+	1,  // 31: skein.wire.CmdStart.runner:type_name -> skein.wire.Runner
+	29, // 32: skein.wire.CmdStart.place:type_name -> skein.wire.Where
+	30, // 33: skein.wire.CmdRun.id:type_name -> skein.wire.TurnRef
+	12, // 34: skein.wire.CmdProgress.run:type_name -> skein.wire.CmdRun
+	12, // 35: skein.wire.CmdCall.run:type_name -> skein.wire.CmdRun
+	0,  // 36: skein.wire.CmdCall.call:type_name -> skein.wire.Call
+	12, // 37: skein.wire.CmdComplete.run:type_name -> skein.wire.CmdRun
+	9,  // 38: skein.wire.CmdComplete.reply:type_name -> skein.wire.CmdReply
+	12, // 39: skein.wire.CmdFail.run:type_name -> skein.wire.CmdRun
+	7,  // 40: skein.wire.Envelope.commands:type_name -> skein.wire.Command
+	7,  // 41: skein.wire.ProposeRequest.commands:type_name -> skein.wire.Command
+	26, // 42: skein.wire.ProposeResponse.results:type_name -> skein.wire.CommandResult
+	31, // 43: skein.wire.ProposeResponse.error:type_name -> skein.wire.Error
+	5,  // 44: skein.wire.CommandResult.state:type_name -> skein.wire.SessionState
+	31, // 45: skein.wire.CommandResult.error:type_name -> skein.wire.Error
+	5,  // 46: skein.wire.ReadResponse.state:type_name -> skein.wire.SessionState
+	6,  // 47: skein.wire.ReadResponse.events:type_name -> skein.wire.Event
+	31, // 48: skein.wire.ReadResponse.error:type_name -> skein.wire.Error
+	49, // [49:49] is the sub-list for method output_type
+	49, // [49:49] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_store_proto_init() }
@@ -2344,6 +2720,11 @@ func file_store_proto_init() {
 		(*Command_Tick)(nil),
 		(*Command_Retry)(nil),
 		(*Command_Drop)(nil),
+		(*Command_Close)(nil),
+		(*Command_Archive)(nil),
+		(*Command_Purge)(nil),
+		(*Command_Erase)(nil),
+		(*Command_Calendar)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2351,7 +2732,7 @@ func file_store_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_store_proto_rawDesc), len(file_store_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
