@@ -51,7 +51,8 @@ var house = map[string][]string{
 	"cmd/skein/dev":      {"client", "cmd/skein/meshfile", "config", "gateway", "mesh"},
 	"cmd/skein/meshfile": {},
 
-	"e2e": {}, // tests with real processes
+	"e2e":           {}, // tests with real processes
+	"e2e/histories": {}, // used by tests only
 }
 
 // pure are the rooms that decide and never act; bare are those that need nothing but the standard library.
