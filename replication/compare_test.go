@@ -74,7 +74,11 @@ func corrupt(t *testing.T, m *member, id skein.SessionID) {
 	bad.Seq += 7
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.dirty[id] = &change{state: &bad}
+	c := &change{state: &bad}
+	if was := s.dirty[id]; was != nil { // what the file is to get stays in order: it is the memory that is wrong
+		c.events = was.events
+	}
+	s.dirty[id] = c
 }
 
 func TestReplicaThatDiffersIsRebuilt(t *testing.T) {

@@ -37,7 +37,7 @@ func stateToWire(s *session.State) *wire.SessionState {
 		w.Turns[i] = turnToWire(&s.Turns[i])
 	}
 	for i, m := range s.Marks {
-		w.Marks[i] = &wire.Mark{Client: string(m.Client), Counter: m.Counter, Seq: uint64(m.Seq)}
+		w.Marks[i] = markToWire(m)
 	}
 	return w
 }
@@ -61,7 +61,7 @@ func stateFromWire(w *wire.SessionState) *session.State {
 		s.Marks = make([]session.Mark, len(w.Marks))
 	}
 	for i, m := range w.Marks {
-		s.Marks[i] = session.Mark{Client: skein.ClientID(m.GetClient()), Counter: m.GetCounter(), Seq: skein.Seq(m.GetSeq())}
+		s.Marks[i] = markFromWire(m)
 	}
 	return s
 }
@@ -100,6 +100,14 @@ func turnFromWire(w *wire.StoredTurn) session.Turn {
 		t.Continuations = append(t.Continuations, session.Continuation{Attempt: skein.Attempt(c.GetAttempt()), Offset: int(c.GetOffset()), Mode: c.GetMode()})
 	}
 	return t
+}
+
+func markToWire(m session.Mark) *wire.Mark {
+	return &wire.Mark{Client: string(m.Client), Counter: m.Counter, Seq: uint64(m.Seq)}
+}
+
+func markFromWire(w *wire.Mark) session.Mark {
+	return session.Mark{Client: skein.ClientID(w.GetClient()), Counter: w.GetCounter(), Seq: skein.Seq(w.GetSeq())}
 }
 
 func callToWire(c *session.Call) *wire.Call {

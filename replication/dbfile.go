@@ -24,8 +24,8 @@ var errCorrupt = seglog.ErrCorrupt
 const mmapSize = 1 << 30
 
 // openDB opens a bbolt file. bbolt panics on damaged pages; at this one place that becomes an error that names
-// the file.
-func openDB(path string, fill func(*bolt.Tx) error) (db *bolt.DB, err error) {
+// the file. The list of free pages is written with each commit: to find them at a start every page would be read.
+func openDB(path string, readOnly bool) (db *bolt.DB, err error) {
 	if err := checkSize(path); err != nil {
 		return nil, err
 	}
@@ -36,7 +36,7 @@ func openDB(path string, fill func(*bolt.Tx) error) (db *bolt.DB, err error) {
 	}()
 	db, err = bolt.Open(path, 0o600, &bolt.Options{
 		Timeout:         time.Second, // another process holds the lock
-		NoFreelistSync:  true,        // one page fewer per commit; rebuilt at open
+		ReadOnly:        readOnly,
 		FreelistType:    bolt.FreelistMapType,
 		InitialMmapSize: mmapSize,
 	})
@@ -46,10 +46,6 @@ func openDB(path string, fill func(*bolt.Tx) error) (db *bolt.DB, err error) {
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
 		return nil, fmt.Errorf("open %s: %w: %w", path, errCorrupt, err)
 	case err != nil:
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
-	if err := db.Update(fill); err != nil {
-		db.Close()
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	return db, nil
@@ -105,35 +101,31 @@ func readMeta(buf []byte) (used, txid uint64, ok bool) {
 	return order.Uint64(buf[40:]) * uint64(page), order.Uint64(buf[48:]), ok
 }
 
-// makeBuckets creates buckets that are missing.
-func makeBuckets(names ...[]byte) func(*bolt.Tx) error {
-	return func(tx *bolt.Tx) error {
-		for _, name := range names {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-}
+// sealSize is the length of the checksum before a sealed value.
+const sealSize = 4
 
 // seal puts a CRC32C over key and value before the value: bbolt does not notice a flipped bit.
 func seal(key, value []byte) []byte {
-	buf := make([]byte, 4, 4+len(value))
-	binary.BigEndian.PutUint32(buf, crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value))
-	return append(buf, value...)
+	buf := append(make([]byte, sealSize, sealSize+len(value)), value...)
+	sealInPlace(key, buf)
+	return buf
+}
+
+// sealInPlace fills in the checksum of a value that has room for it at its beginning.
+func sealInPlace(key, buf []byte) {
+	binary.BigEndian.PutUint32(buf, crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, buf[sealSize:]))
 }
 
 // unseal checks a sealed value and gives its content, which is valid as long as sealed is.
 func unseal(key, sealed []byte) ([]byte, error) {
-	if len(sealed) < 4 {
+	if len(sealed) < sealSize {
 		return nil, fmt.Errorf("%w: record %q has %d bytes", errCorrupt, key, len(sealed))
 	}
-	sum := crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, sealed[4:])
+	sum := crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, sealed[sealSize:])
 	if binary.BigEndian.Uint32(sealed) != sum {
 		return nil, fmt.Errorf("%w: record %q: checksum mismatch", errCorrupt, key)
 	}
-	return sealed[4:], nil
+	return sealed[sealSize:], nil
 }
 
 // syncDir makes a rename in dir durable.

@@ -3,12 +3,9 @@ package replication
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/skein-mesh/skein"
 )
@@ -66,7 +63,7 @@ func (s *store) flushLocked() error {
 
 	hung := time.AfterFunc(diskHungExit, func() { s.fatal(fmt.Errorf("%s: %w: a flush has run for %v", s.path(), errDiskHung, diskHungExit)) })
 	defer hung.Stop()
-	err := s.db.Update(func(tx *bolt.Tx) error { return writeChanges(tx, changes, at) })
+	err := s.db.Update(func(tx *bolt.Tx) error { return s.writeChanges(tx, changes, at) })
 	if err != nil {
 		return fmt.Errorf("%s: flush: %w", s.path(), err)
 	}
@@ -81,37 +78,4 @@ func (s *store) flushed(index uint64) {
 		s.clean.Add(id, c.state) // a newer one in dirty goes before it
 	}
 	s.flushing, s.durable = nil, index
-}
-
-func writeChanges(tx *bolt.Tx, changes map[skein.SessionID]*change, at mark) error {
-	opts := proto.MarshalOptions{Deterministic: true}
-	sessions, events, open := tx.Bucket(sessionsBucket), tx.Bucket(eventsBucket), tx.Bucket(openBucket)
-	for _, id := range slices.Sorted(maps.Keys(changes)) { // in key order, neighbours share pages
-		c, key := changes[id], []byte(id)
-		value, err := opts.Marshal(stateToWire(c.state))
-		if err != nil {
-			return fmt.Errorf("encode session %s: %w", id, err)
-		}
-		if err := sessions.Put(key, seal(key, value)); err != nil {
-			return err
-		}
-		for i := range c.events {
-			key := eventKey(id, c.events[i].seq)
-			if err := events.Put(key, seal(key, c.events[i].value)); err != nil {
-				return err
-			}
-		}
-		if _, isOpen := c.state.OpenTurn(); isOpen {
-			err = open.Put(key, []byte{})
-		} else {
-			err = open.Delete(key)
-		}
-		if err == nil {
-			err = writeLetters(tx, key, letters(c.state))
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return writeMark(tx, at)
 }

@@ -1,8 +1,6 @@
 package replication
 
 import (
-	"bytes"
-	"encoding/binary"
 	"fmt"
 	"slices"
 
@@ -25,47 +23,44 @@ const (
 func (s *store) history(id skein.SessionID, after skein.Seq, limit int) ([]session.Event, error) {
 	limit = min(limit, maxHistory)
 	over := s.overlaid(id) // before the disk: what is flushed in between is seen twice, never missed
-	var stored []storedEvent
-	size := 0
+	var events []session.Event
+	last, size := after, 0
+	take := func(seq skein.Seq, content []byte) error {
+		ev, err := decodeEvent(content)
+		if err != nil {
+			return err
+		}
+		events, last, size = append(events, ev), seq, size+len(content)
+		return nil
+	}
 	err := s.view(func(tx *bolt.Tx) error {
-		prefix := append([]byte(id), 0)
-		c := tx.Bucket(eventsBucket).Cursor()
-		for k, v := c.Seek(eventKey(id, after+1)); k != nil && len(stored) < limit && size < maxHistoryByte; k, v = c.Next() {
-			if !bytes.HasPrefix(k, prefix) || len(k) != len(prefix)+8 {
+		list, err := placesOf(tx, id, after, limit)
+		if err != nil {
+			return err
+		}
+		for _, at := range list {
+			if size >= maxHistoryByte {
 				return nil
 			}
-			content, err := unseal(k, v)
-			if err != nil {
-				return err
+			content, err := readEventBytes(tx, at.position)
+			if err == nil {
+				err = take(at.seq, content)
 			}
-			size += len(content)
-			stored = append(stored, storedEvent{skein.Seq(binary.BigEndian.Uint64(k[len(prefix):])), bytes.Clone(content)})
+			if err != nil {
+				return fmt.Errorf("session %s: %w", id, err)
+			}
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	last := after
-	if n := len(stored); n > 0 {
-		last = stored[n-1].seq
-	}
 	for _, e := range over {
-		if e.seq > last && len(stored) < limit && size < maxHistoryByte {
-			stored, size = append(stored, e), size+len(e.value)
+		if e.seq > last && len(events) < limit && size < maxHistoryByte {
+			if err := take(e.seq, e.value[sealSize:]); err != nil {
+				return nil, err
+			}
 		}
-	}
-	return decodeEvents(stored)
-}
-
-func decodeEvents(stored []storedEvent) ([]session.Event, error) {
-	events := make([]session.Event, 0, len(stored))
-	for _, e := range stored {
-		ev, err := decodeEvent(e.value)
-		if err != nil {
-			return nil, err
-		}
-		events = append(events, ev)
 	}
 	return events, nil
 }

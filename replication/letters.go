@@ -157,26 +157,3 @@ func countLetters(tx *bolt.Tx) int {
 	}
 	return n
 }
-
-// indexLetters makes the index in a file that has none: one of a build that kept none.
-func indexLetters(tx *bolt.Tx) error {
-	if tx.Bucket(lettersBucket) != nil {
-		return nil
-	}
-	if err := makeBuckets(lettersBucket)(tx); err != nil {
-		return err
-	}
-	c := tx.Bucket(sessionsBucket).Cursor()
-	for k, _ := c.First(); k != nil; k, _ = c.Next() {
-		st, err := readState(tx, skein.SessionID(k))
-		if err != nil {
-			return err
-		}
-		if n := letters(st); n > 0 {
-			if err := writeLetters(tx, k, n); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}

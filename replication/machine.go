@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"hash"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -90,7 +91,7 @@ type entry struct {
 	at      mark
 	changes map[skein.SessionID]*change
 	results []session.Result
-	encoded []byte // events, each behind its length: what the rolling hash takes in
+	sum     hash.Hash // over its events, nil before the first
 }
 
 func (e *entry) apply(w *wire.Command) (session.Result, error) {
@@ -132,28 +133,46 @@ func (e *entry) take(id skein.SessionID, st *session.State, events []session.Eve
 		e.changes[id] = c
 	}
 	c.state = st
-	opts := proto.MarshalOptions{Deterministic: true}
 	for i := range events {
-		value, err := opts.Marshal(eventToWire(&events[i]))
+		value, err := sealedEvent(&events[i], e.at.position+1)
 		if err != nil {
 			return fmt.Errorf("encode event %d of %s: %w", events[i].Seq, id, err)
 		}
-		e.encoded = binary.BigEndian.AppendUint32(e.encoded, uint32(len(value)))
-		e.encoded = append(e.encoded, value...)
-		if events[i].Kind.Kept() {
-			c.events = append(c.events, storedEvent{events[i].Seq, value})
+		e.fold(value[sealSize:])
+		if kind := events[i].Kind; kind.Kept() {
+			e.at.position++
+			at := eventAt{events[i].Seq, e.at.position, toMillis(events[i].At)}
+			c.events = append(c.events, storedEvent{at, kind, value})
 		}
 	}
 	return nil
 }
 
-// seal folds the entry's events into the rolling hash: SHA-256 of the hash before and the events.
-func (e *entry) seal() {
-	if len(e.encoded) == 0 {
-		return
+// sealedEvent encodes an event for its position.
+func sealedEvent(ev *session.Event, position uint64) ([]byte, error) {
+	buf, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(make([]byte, sealSize, 512), eventToWire(ev))
+	if err != nil {
+		return nil, err
 	}
-	h := sha256.New()
-	h.Write(e.at.hash[:])
-	h.Write(e.encoded)
-	h.Sum(e.at.hash[:0])
+	sealInPlace(eventKey(position), buf)
+	return buf, nil
+}
+
+// fold takes an encoded event into the rolling hash: SHA-256 of the hash before and the entry's events, each behind its length.
+func (e *entry) fold(event []byte) {
+	if e.sum == nil {
+		e.sum = sha256.New()
+		e.sum.Write(e.at.hash[:])
+	}
+	var size [4]byte
+	binary.BigEndian.PutUint32(size[:], uint32(len(event)))
+	e.sum.Write(size[:])
+	e.sum.Write(event)
+}
+
+// seal ends the rolling hash of the entry.
+func (e *entry) seal() {
+	if e.sum != nil {
+		e.sum.Sum(e.at.hash[:0])
+	}
 }

@@ -9,32 +9,21 @@ import (
 	"github.com/skein-mesh/skein/session"
 )
 
-// The buckets of the state file. Values carry a CRC, see seal.
-var (
-	sessionsBucket = []byte("sessions") // id -> wire.SessionState
-	eventsBucket   = []byte("events")   // id, 0, sequence number -> wire.Event
-	openBucket     = []byte("open")     // id of a session with an open turn -> nothing
-	lettersBucket  = []byte("letters")  // id of a session with dead letters -> their number, one byte
-	metaBucket     = []byte("meta")
-
-	markKey = []byte("mark")
-	baseKey = []byte("base")
-)
-
 // mark is where a replica stands; it is stored in the same transaction as the changes that led to it.
 type mark struct {
 	index    uint64 // of the last log entry applied
 	term     uint64
 	clock    session.Committed
 	sessions uint64
+	position uint64   // of the last kept event: they are numbered from 1 in the order in which they were applied
 	hash     [32]byte // rolling, over the encoded events in the order in which they were applied
 }
 
-const markSize = 4*8 + 32
+const markSize = 5*8 + 32
 
 func (m mark) encode() []byte {
 	buf := make([]byte, 0, markSize)
-	for _, v := range []uint64{m.index, m.term, uint64(m.clock), m.sessions} {
+	for _, v := range []uint64{m.index, m.term, uint64(m.clock), m.sessions, m.position} {
 		buf = binary.BigEndian.AppendUint64(buf, v)
 	}
 	return append(buf, m.hash[:]...)
@@ -46,7 +35,8 @@ func decodeMark(buf []byte) (m mark, err error) {
 	}
 	m.index, m.term = binary.BigEndian.Uint64(buf), binary.BigEndian.Uint64(buf[8:])
 	m.clock, m.sessions = session.Committed(binary.BigEndian.Uint64(buf[16:])), binary.BigEndian.Uint64(buf[24:])
-	copy(m.hash[:], buf[32:])
+	m.position = binary.BigEndian.Uint64(buf[32:])
+	copy(m.hash[:], buf[40:])
 	return m, nil
 }
 

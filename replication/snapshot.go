@@ -18,7 +18,7 @@ import (
 // A snapshot is a magic with a version, the size of the state file (8 bytes, big endian), a copy of the state file,
 // and an HMAC-SHA-256 (RFC 2104) over all of that under Config.SnapshotKey.
 const (
-	snapshotMagic  = "SKNSNAP2" // the last byte is the version
+	snapshotMagic  = "SKNSNAP3" // the last byte is the version
 	snapshotHeader = len(snapshotMagic) + 8
 )
 

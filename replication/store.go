@@ -30,11 +30,6 @@ type change struct {
 	letters int // by how many dead letters the session has more than before this entry
 }
 
-type storedEvent struct {
-	seq   skein.Seq
-	value []byte // encoded wire.Event
-}
-
 // batch is what one log entry did, published at once so that a flush never splits an entry.
 type batch struct {
 	at      mark
@@ -49,8 +44,9 @@ type store struct {
 	kick  chan struct{} // capacity 1: a flush is wanted at once
 	wake  chan struct{} // capacity 1: there is something to flush
 
-	flushMu sync.Mutex // one flush, snapshot start or restore at a time; guards broken
+	flushMu sync.Mutex // one flush, snapshot start or restore at a time; guards broken and known
 	broken  error      // the first failed flush or restore; nothing is written after it
+	known   *simplelru.LRU[skein.SessionID, *places]
 
 	dbMu sync.RWMutex // guards db against the swap of a restore; held while a transaction reads
 	db   *bolt.DB
@@ -84,20 +80,15 @@ func openStore(dir string, fatal func(error)) (*store, error) {
 	return s, nil
 }
 
-func openState(path string) (*bolt.DB, error) {
-	return openDB(path, func(tx *bolt.Tx) error {
-		if err := makeBuckets(sessionsBucket, eventsBucket, openBucket, metaBucket)(tx); err != nil {
-			return err
-		}
-		return indexLetters(tx)
-	})
-}
-
 func (s *store) path() string { return filepath.Join(s.dir, stateFile) }
 
 // load makes db the store's and builds the overlay from it. Callers hold flushMu or are alone.
 func (s *store) load(db *bolt.DB) error {
 	clean, err := simplelru.NewLRU[skein.SessionID, *session.State](cleanStates, nil)
+	if err != nil {
+		return err
+	}
+	known, err := simplelru.NewLRU[skein.SessionID, *places](knownPlaces, nil)
 	if err != nil {
 		return err
 	}
@@ -120,6 +111,7 @@ func (s *store) load(db *bolt.DB) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.path(), err)
 	}
+	s.known = known
 	s.dbMu.Lock()
 	s.db = db
 	s.dbMu.Unlock()

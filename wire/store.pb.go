@@ -623,6 +623,200 @@ func (x *SessionState) GetArchived() bool {
 	return false
 }
 
+// TurnHeader is what is stored of a kept turn beside its events.
+type TurnHeader struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Accepted      uint64                 `protobuf:"varint,1,opt,name=accepted,proto3" json:"accepted,omitempty"` // position of the event that accepted it
+	Done          uint64                 `protobuf:"varint,2,opt,name=done,proto3" json:"done,omitempty"`         // position of the event that completed it, 0: none has
+	Rest          *StoredTurn            `protobuf:"bytes,3,opt,name=rest,proto3" json:"rest,omitempty"`          // what these events do not tell; absent when they tell all
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TurnHeader) Reset() {
+	*x = TurnHeader{}
+	mi := &file_store_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TurnHeader) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TurnHeader) ProtoMessage() {}
+
+func (x *TurnHeader) ProtoReflect() protoreflect.Message {
+	mi := &file_store_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TurnHeader.ProtoReflect.Descriptor instead.
+func (*TurnHeader) Descriptor() ([]byte, []int) {
+	return file_store_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *TurnHeader) GetAccepted() uint64 {
+	if x != nil {
+		return x.Accepted
+	}
+	return 0
+}
+
+func (x *TurnHeader) GetDone() uint64 {
+	if x != nil {
+		return x.Done
+	}
+	return 0
+}
+
+func (x *TurnHeader) GetRest() *StoredTurn {
+	if x != nil {
+		return x.Rest
+	}
+	return nil
+}
+
+// SessionHeader is a session as the state file has it: the texts are in its events.
+type SessionHeader struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Subject       string                 `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	Assistant     string                 `protobuf:"bytes,2,opt,name=assistant,proto3" json:"assistant,omitempty"`
+	Home          string                 `protobuf:"bytes,3,opt,name=home,proto3" json:"home,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Seq           uint64                 `protobuf:"varint,5,opt,name=seq,proto3" json:"seq,omitempty"`
+	Count         uint64                 `protobuf:"varint,6,opt,name=count,proto3" json:"count,omitempty"`
+	OpenedMs      int64                  `protobuf:"varint,7,opt,name=opened_ms,json=openedMs,proto3" json:"opened_ms,omitempty"`
+	Memory        uint64                 `protobuf:"varint,8,opt,name=memory,proto3" json:"memory,omitempty"` // position of the event that holds what the assistant keeps, 0: none
+	Turns         []*TurnHeader          `protobuf:"bytes,9,rep,name=turns,proto3" json:"turns,omitempty"`
+	Marks         []*Mark                `protobuf:"bytes,10,rep,name=marks,proto3" json:"marks,omitempty"`                              // empty when they are apart
+	MarksApart    uint32                 `protobuf:"varint,11,opt,name=marks_apart,json=marksApart,proto3" json:"marks_apart,omitempty"` // how many marks stand in records of their own
+	Recent        []byte                 `protobuf:"bytes,12,opt,name=recent,proto3" json:"recent,omitempty"`                            // where the newest events are
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SessionHeader) Reset() {
+	*x = SessionHeader{}
+	mi := &file_store_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SessionHeader) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SessionHeader) ProtoMessage() {}
+
+func (x *SessionHeader) ProtoReflect() protoreflect.Message {
+	mi := &file_store_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SessionHeader.ProtoReflect.Descriptor instead.
+func (*SessionHeader) Descriptor() ([]byte, []int) {
+	return file_store_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *SessionHeader) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *SessionHeader) GetAssistant() string {
+	if x != nil {
+		return x.Assistant
+	}
+	return ""
+}
+
+func (x *SessionHeader) GetHome() string {
+	if x != nil {
+		return x.Home
+	}
+	return ""
+}
+
+func (x *SessionHeader) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *SessionHeader) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *SessionHeader) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *SessionHeader) GetOpenedMs() int64 {
+	if x != nil {
+		return x.OpenedMs
+	}
+	return 0
+}
+
+func (x *SessionHeader) GetMemory() uint64 {
+	if x != nil {
+		return x.Memory
+	}
+	return 0
+}
+
+func (x *SessionHeader) GetTurns() []*TurnHeader {
+	if x != nil {
+		return x.Turns
+	}
+	return nil
+}
+
+func (x *SessionHeader) GetMarks() []*Mark {
+	if x != nil {
+		return x.Marks
+	}
+	return nil
+}
+
+func (x *SessionHeader) GetMarksApart() uint32 {
+	if x != nil {
+		return x.MarksApart
+	}
+	return 0
+}
+
+func (x *SessionHeader) GetRecent() []byte {
+	if x != nil {
+		return x.Recent
+	}
+	return nil
+}
+
 type Event struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Session       string                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
@@ -651,7 +845,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_store_proto_msgTypes[6]
+	mi := &file_store_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -663,7 +857,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[6]
+	mi := &file_store_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -676,7 +870,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{6}
+	return file_store_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Event) GetSession() string {
@@ -850,7 +1044,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_store_proto_msgTypes[7]
+	mi := &file_store_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -862,7 +1056,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[7]
+	mi := &file_store_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -875,7 +1069,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{7}
+	return file_store_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Command) GetSession() string {
@@ -1176,7 +1370,7 @@ type CmdOpen struct {
 
 func (x *CmdOpen) Reset() {
 	*x = CmdOpen{}
-	mi := &file_store_proto_msgTypes[8]
+	mi := &file_store_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1188,7 +1382,7 @@ func (x *CmdOpen) String() string {
 func (*CmdOpen) ProtoMessage() {}
 
 func (x *CmdOpen) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[8]
+	mi := &file_store_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1201,7 +1395,7 @@ func (x *CmdOpen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CmdOpen.ProtoReflect.Descriptor instead.
 func (*CmdOpen) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{8}
+	return file_store_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CmdOpen) GetSubject() string {
@@ -1236,7 +1430,7 @@ type CmdReply struct {
 
 func (x *CmdReply) Reset() {
 	*x = CmdReply{}
-	mi := &file_store_proto_msgTypes[9]
+	mi := &file_store_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1248,7 +1442,7 @@ func (x *CmdReply) String() string {
 func (*CmdReply) ProtoMessage() {}
 
 func (x *CmdReply) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[9]
+	mi := &file_store_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1261,7 +1455,7 @@ func (x *CmdReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CmdReply.ProtoReflect.Descriptor instead.
 func (*CmdReply) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{9}
+	return file_store_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CmdReply) GetText() string {
@@ -1299,7 +1493,7 @@ type CmdAccept struct {
 
 func (x *CmdAccept) Reset() {
 	*x = CmdAccept{}
-	mi := &file_store_proto_msgTypes[10]
+	mi := &file_store_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1311,7 +1505,7 @@ func (x *CmdAccept) String() string {
 func (*CmdAccept) ProtoMessage() {}
 
 func (x *CmdAccept) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[10]
+	mi := &file_store_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1324,7 +1518,7 @@ func (x *CmdAccept) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CmdAccept.ProtoReflect.Descriptor instead.
 func (*CmdAccept) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{10}
+	return file_store_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CmdAccept) GetId() *TurnRef {
@@ -1381,7 +1575,7 @@ type CmdStart struct {
 
 func (x *CmdStart) Reset() {
 	*x = CmdStart{}
-	mi := &file_store_proto_msgTypes[11]
+	mi := &file_store_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1393,7 +1587,7 @@ func (x *CmdStart) String() string {
 func (*CmdStart) ProtoMessage() {}
 
 func (x *CmdStart) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[11]
+	mi := &file_store_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1406,7 +1600,7 @@ func (x *CmdStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CmdStart.ProtoReflect.Descriptor instead.
 func (*CmdStart) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{11}
+	return file_store_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CmdStart) GetId() *TurnRef {
@@ -1447,7 +1641,7 @@ type CmdRun struct {
 
 func (x *CmdRun) Reset() {
 	*x = CmdRun{}
-	mi := &file_store_proto_msgTypes[12]
+	mi := &file_store_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1459,7 +1653,7 @@ func (x *CmdRun) String() string {
 func (*CmdRun) ProtoMessage() {}
 
 func (x *CmdRun) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[12]
+	mi := &file_store_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1472,7 +1666,7 @@ func (x *CmdRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CmdRun.ProtoReflect.Descriptor instead.
 func (*CmdRun) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{12}
+	return file_store_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CmdRun) GetId() *TurnRef {
@@ -1501,7 +1695,7 @@ type CmdProgress struct {
 
 func (x *CmdProgress) Reset() {
 	*x = CmdProgress{}
-	mi := &file_store_proto_msgTypes[13]
+	mi := &file_store_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1513,7 +1707,7 @@ func (x *CmdProgress) String() string {
 func (*CmdProgress) ProtoMessage() {}
 
 func (x *CmdProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[13]
+	mi := &file_store_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1526,7 +1720,7 @@ func (x *CmdProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CmdProgress.ProtoReflect.Descriptor instead.
 func (*CmdProgress) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{13}
+	return file_store_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CmdProgress) GetRun() *CmdRun {
@@ -1567,7 +1761,7 @@ type CmdCall struct {
 
 func (x *CmdCall) Reset() {
 	*x = CmdCall{}
-	mi := &file_store_proto_msgTypes[14]
+	mi := &file_store_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1579,7 +1773,7 @@ func (x *CmdCall) String() string {
 func (*CmdCall) ProtoMessage() {}
 
 func (x *CmdCall) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[14]
+	mi := &file_store_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1592,7 +1786,7 @@ func (x *CmdCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CmdCall.ProtoReflect.Descriptor instead.
 func (*CmdCall) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{14}
+	return file_store_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CmdCall) GetRun() *CmdRun {
@@ -1619,7 +1813,7 @@ type CmdComplete struct {
 
 func (x *CmdComplete) Reset() {
 	*x = CmdComplete{}
-	mi := &file_store_proto_msgTypes[15]
+	mi := &file_store_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1631,7 +1825,7 @@ func (x *CmdComplete) String() string {
 func (*CmdComplete) ProtoMessage() {}
 
 func (x *CmdComplete) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[15]
+	mi := &file_store_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1644,7 +1838,7 @@ func (x *CmdComplete) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CmdComplete.ProtoReflect.Descriptor instead.
 func (*CmdComplete) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{15}
+	return file_store_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CmdComplete) GetRun() *CmdRun {
@@ -1672,7 +1866,7 @@ type CmdFail struct {
 
 func (x *CmdFail) Reset() {
 	*x = CmdFail{}
-	mi := &file_store_proto_msgTypes[16]
+	mi := &file_store_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1684,7 +1878,7 @@ func (x *CmdFail) String() string {
 func (*CmdFail) ProtoMessage() {}
 
 func (x *CmdFail) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[16]
+	mi := &file_store_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1697,7 +1891,7 @@ func (x *CmdFail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CmdFail.ProtoReflect.Descriptor instead.
 func (*CmdFail) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{16}
+	return file_store_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CmdFail) GetRun() *CmdRun {
@@ -1731,7 +1925,7 @@ type CmdTick struct {
 
 func (x *CmdTick) Reset() {
 	*x = CmdTick{}
-	mi := &file_store_proto_msgTypes[17]
+	mi := &file_store_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1743,7 +1937,7 @@ func (x *CmdTick) String() string {
 func (*CmdTick) ProtoMessage() {}
 
 func (x *CmdTick) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[17]
+	mi := &file_store_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1756,7 +1950,7 @@ func (x *CmdTick) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CmdTick.ProtoReflect.Descriptor instead.
 func (*CmdTick) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{17}
+	return file_store_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CmdTick) GetElapsedNs() int64 {
@@ -1776,7 +1970,7 @@ type CmdClose struct {
 
 func (x *CmdClose) Reset() {
 	*x = CmdClose{}
-	mi := &file_store_proto_msgTypes[18]
+	mi := &file_store_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1788,7 +1982,7 @@ func (x *CmdClose) String() string {
 func (*CmdClose) ProtoMessage() {}
 
 func (x *CmdClose) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[18]
+	mi := &file_store_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1801,7 +1995,7 @@ func (x *CmdClose) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CmdClose.ProtoReflect.Descriptor instead.
 func (*CmdClose) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{18}
+	return file_store_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CmdClose) GetSubject() string {
@@ -1826,7 +2020,7 @@ type CmdArchive struct {
 
 func (x *CmdArchive) Reset() {
 	*x = CmdArchive{}
-	mi := &file_store_proto_msgTypes[19]
+	mi := &file_store_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1838,7 +2032,7 @@ func (x *CmdArchive) String() string {
 func (*CmdArchive) ProtoMessage() {}
 
 func (x *CmdArchive) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[19]
+	mi := &file_store_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1851,7 +2045,7 @@ func (x *CmdArchive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CmdArchive.ProtoReflect.Descriptor instead.
 func (*CmdArchive) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{19}
+	return file_store_proto_rawDescGZIP(), []int{21}
 }
 
 type CmdPurge struct {
@@ -1864,7 +2058,7 @@ type CmdPurge struct {
 
 func (x *CmdPurge) Reset() {
 	*x = CmdPurge{}
-	mi := &file_store_proto_msgTypes[20]
+	mi := &file_store_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1876,7 +2070,7 @@ func (x *CmdPurge) String() string {
 func (*CmdPurge) ProtoMessage() {}
 
 func (x *CmdPurge) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[20]
+	mi := &file_store_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1889,7 +2083,7 @@ func (x *CmdPurge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CmdPurge.ProtoReflect.Descriptor instead.
 func (*CmdPurge) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{20}
+	return file_store_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CmdPurge) GetMinAgeMs() int64 {
@@ -1914,7 +2108,7 @@ type CmdErase struct {
 
 func (x *CmdErase) Reset() {
 	*x = CmdErase{}
-	mi := &file_store_proto_msgTypes[21]
+	mi := &file_store_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1926,7 +2120,7 @@ func (x *CmdErase) String() string {
 func (*CmdErase) ProtoMessage() {}
 
 func (x *CmdErase) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[21]
+	mi := &file_store_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1939,7 +2133,7 @@ func (x *CmdErase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CmdErase.ProtoReflect.Descriptor instead.
 func (*CmdErase) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{21}
+	return file_store_proto_rawDescGZIP(), []int{23}
 }
 
 // CmdCalendar moves the group's wall time on; the session is empty.
@@ -1953,7 +2147,7 @@ type CmdCalendar struct {
 
 func (x *CmdCalendar) Reset() {
 	*x = CmdCalendar{}
-	mi := &file_store_proto_msgTypes[22]
+	mi := &file_store_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1965,7 +2159,7 @@ func (x *CmdCalendar) String() string {
 func (*CmdCalendar) ProtoMessage() {}
 
 func (x *CmdCalendar) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[22]
+	mi := &file_store_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1978,7 +2172,7 @@ func (x *CmdCalendar) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CmdCalendar.ProtoReflect.Descriptor instead.
 func (*CmdCalendar) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{22}
+	return file_store_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CmdCalendar) GetWallMs() int64 {
@@ -2007,7 +2201,7 @@ type Envelope struct {
 
 func (x *Envelope) Reset() {
 	*x = Envelope{}
-	mi := &file_store_proto_msgTypes[23]
+	mi := &file_store_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2019,7 +2213,7 @@ func (x *Envelope) String() string {
 func (*Envelope) ProtoMessage() {}
 
 func (x *Envelope) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[23]
+	mi := &file_store_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2032,7 +2226,7 @@ func (x *Envelope) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Envelope.ProtoReflect.Descriptor instead.
 func (*Envelope) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{23}
+	return file_store_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Envelope) GetClusterEpoch() uint64 {
@@ -2068,7 +2262,7 @@ type ProposeRequest struct {
 
 func (x *ProposeRequest) Reset() {
 	*x = ProposeRequest{}
-	mi := &file_store_proto_msgTypes[24]
+	mi := &file_store_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2080,7 +2274,7 @@ func (x *ProposeRequest) String() string {
 func (*ProposeRequest) ProtoMessage() {}
 
 func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[24]
+	mi := &file_store_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2093,7 +2287,7 @@ func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeRequest) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{24}
+	return file_store_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ProposeRequest) GetId() uint64 {
@@ -2129,7 +2323,7 @@ type ProposeResponse struct {
 
 func (x *ProposeResponse) Reset() {
 	*x = ProposeResponse{}
-	mi := &file_store_proto_msgTypes[25]
+	mi := &file_store_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2141,7 +2335,7 @@ func (x *ProposeResponse) String() string {
 func (*ProposeResponse) ProtoMessage() {}
 
 func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[25]
+	mi := &file_store_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2154,7 +2348,7 @@ func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeResponse) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{25}
+	return file_store_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ProposeResponse) GetId() uint64 {
@@ -2196,7 +2390,7 @@ type CommandResult struct {
 
 func (x *CommandResult) Reset() {
 	*x = CommandResult{}
-	mi := &file_store_proto_msgTypes[26]
+	mi := &file_store_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2208,7 +2402,7 @@ func (x *CommandResult) String() string {
 func (*CommandResult) ProtoMessage() {}
 
 func (x *CommandResult) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[26]
+	mi := &file_store_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2221,7 +2415,7 @@ func (x *CommandResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandResult.ProtoReflect.Descriptor instead.
 func (*CommandResult) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{26}
+	return file_store_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CommandResult) GetState() *SessionState {
@@ -2260,7 +2454,7 @@ type ReadRequest struct {
 
 func (x *ReadRequest) Reset() {
 	*x = ReadRequest{}
-	mi := &file_store_proto_msgTypes[27]
+	mi := &file_store_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2272,7 +2466,7 @@ func (x *ReadRequest) String() string {
 func (*ReadRequest) ProtoMessage() {}
 
 func (x *ReadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[27]
+	mi := &file_store_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2285,7 +2479,7 @@ func (x *ReadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRequest.ProtoReflect.Descriptor instead.
 func (*ReadRequest) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{27}
+	return file_store_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ReadRequest) GetId() uint64 {
@@ -2342,7 +2536,7 @@ type ReadResponse struct {
 
 func (x *ReadResponse) Reset() {
 	*x = ReadResponse{}
-	mi := &file_store_proto_msgTypes[28]
+	mi := &file_store_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2354,7 +2548,7 @@ func (x *ReadResponse) String() string {
 func (*ReadResponse) ProtoMessage() {}
 
 func (x *ReadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[28]
+	mi := &file_store_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2367,7 +2561,7 @@ func (x *ReadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadResponse.ProtoReflect.Descriptor instead.
 func (*ReadResponse) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{28}
+	return file_store_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ReadResponse) GetId() uint64 {
@@ -2463,7 +2657,27 @@ const file_store_proto_rawDesc = "" +
 	" \x03(\v2\x10.skein.wire.MarkR\x05marks\x12\x14\n" +
 	"\x05phase\x18\v \x01(\rR\x05phase\x12\x17\n" +
 	"\alast_ms\x18\f \x01(\x03R\x06lastMs\x12\x1a\n" +
-	"\barchived\x18\r \x01(\bR\barchived\"\x96\x04\n" +
+	"\barchived\x18\r \x01(\bR\barchived\"h\n" +
+	"\n" +
+	"TurnHeader\x12\x1a\n" +
+	"\baccepted\x18\x01 \x01(\x04R\baccepted\x12\x12\n" +
+	"\x04done\x18\x02 \x01(\x04R\x04done\x12*\n" +
+	"\x04rest\x18\x03 \x01(\v2\x16.skein.wire.StoredTurnR\x04rest\"\xdd\x02\n" +
+	"\rSessionHeader\x12\x18\n" +
+	"\asubject\x18\x01 \x01(\tR\asubject\x12\x1c\n" +
+	"\tassistant\x18\x02 \x01(\tR\tassistant\x12\x12\n" +
+	"\x04home\x18\x03 \x01(\tR\x04home\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12\x10\n" +
+	"\x03seq\x18\x05 \x01(\x04R\x03seq\x12\x14\n" +
+	"\x05count\x18\x06 \x01(\x04R\x05count\x12\x1b\n" +
+	"\topened_ms\x18\a \x01(\x03R\bopenedMs\x12\x16\n" +
+	"\x06memory\x18\b \x01(\x04R\x06memory\x12,\n" +
+	"\x05turns\x18\t \x03(\v2\x16.skein.wire.TurnHeaderR\x05turns\x12&\n" +
+	"\x05marks\x18\n" +
+	" \x03(\v2\x10.skein.wire.MarkR\x05marks\x12\x1f\n" +
+	"\vmarks_apart\x18\v \x01(\rR\n" +
+	"marksApart\x12\x16\n" +
+	"\x06recent\x18\f \x01(\fR\x06recent\"\x96\x04\n" +
 	"\x05Event\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x12\n" +
@@ -2609,7 +2823,7 @@ func file_store_proto_rawDescGZIP() []byte {
 	return file_store_proto_rawDescData
 }
 
-var file_store_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_store_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_store_proto_goTypes = []any{
 	(*Call)(nil),            // 0: skein.wire.Call
 	(*Runner)(nil),          // 1: skein.wire.Runner
@@ -2617,88 +2831,93 @@ var file_store_proto_goTypes = []any{
 	(*StoredTurn)(nil),      // 3: skein.wire.StoredTurn
 	(*Mark)(nil),            // 4: skein.wire.Mark
 	(*SessionState)(nil),    // 5: skein.wire.SessionState
-	(*Event)(nil),           // 6: skein.wire.Event
-	(*Command)(nil),         // 7: skein.wire.Command
-	(*CmdOpen)(nil),         // 8: skein.wire.CmdOpen
-	(*CmdReply)(nil),        // 9: skein.wire.CmdReply
-	(*CmdAccept)(nil),       // 10: skein.wire.CmdAccept
-	(*CmdStart)(nil),        // 11: skein.wire.CmdStart
-	(*CmdRun)(nil),          // 12: skein.wire.CmdRun
-	(*CmdProgress)(nil),     // 13: skein.wire.CmdProgress
-	(*CmdCall)(nil),         // 14: skein.wire.CmdCall
-	(*CmdComplete)(nil),     // 15: skein.wire.CmdComplete
-	(*CmdFail)(nil),         // 16: skein.wire.CmdFail
-	(*CmdTick)(nil),         // 17: skein.wire.CmdTick
-	(*CmdClose)(nil),        // 18: skein.wire.CmdClose
-	(*CmdArchive)(nil),      // 19: skein.wire.CmdArchive
-	(*CmdPurge)(nil),        // 20: skein.wire.CmdPurge
-	(*CmdErase)(nil),        // 21: skein.wire.CmdErase
-	(*CmdCalendar)(nil),     // 22: skein.wire.CmdCalendar
-	(*Envelope)(nil),        // 23: skein.wire.Envelope
-	(*ProposeRequest)(nil),  // 24: skein.wire.ProposeRequest
-	(*ProposeResponse)(nil), // 25: skein.wire.ProposeResponse
-	(*CommandResult)(nil),   // 26: skein.wire.CommandResult
-	(*ReadRequest)(nil),     // 27: skein.wire.ReadRequest
-	(*ReadResponse)(nil),    // 28: skein.wire.ReadResponse
-	(*Where)(nil),           // 29: skein.wire.Where
-	(*TurnRef)(nil),         // 30: skein.wire.TurnRef
-	(*Error)(nil),           // 31: skein.wire.Error
+	(*TurnHeader)(nil),      // 6: skein.wire.TurnHeader
+	(*SessionHeader)(nil),   // 7: skein.wire.SessionHeader
+	(*Event)(nil),           // 8: skein.wire.Event
+	(*Command)(nil),         // 9: skein.wire.Command
+	(*CmdOpen)(nil),         // 10: skein.wire.CmdOpen
+	(*CmdReply)(nil),        // 11: skein.wire.CmdReply
+	(*CmdAccept)(nil),       // 12: skein.wire.CmdAccept
+	(*CmdStart)(nil),        // 13: skein.wire.CmdStart
+	(*CmdRun)(nil),          // 14: skein.wire.CmdRun
+	(*CmdProgress)(nil),     // 15: skein.wire.CmdProgress
+	(*CmdCall)(nil),         // 16: skein.wire.CmdCall
+	(*CmdComplete)(nil),     // 17: skein.wire.CmdComplete
+	(*CmdFail)(nil),         // 18: skein.wire.CmdFail
+	(*CmdTick)(nil),         // 19: skein.wire.CmdTick
+	(*CmdClose)(nil),        // 20: skein.wire.CmdClose
+	(*CmdArchive)(nil),      // 21: skein.wire.CmdArchive
+	(*CmdPurge)(nil),        // 22: skein.wire.CmdPurge
+	(*CmdErase)(nil),        // 23: skein.wire.CmdErase
+	(*CmdCalendar)(nil),     // 24: skein.wire.CmdCalendar
+	(*Envelope)(nil),        // 25: skein.wire.Envelope
+	(*ProposeRequest)(nil),  // 26: skein.wire.ProposeRequest
+	(*ProposeResponse)(nil), // 27: skein.wire.ProposeResponse
+	(*CommandResult)(nil),   // 28: skein.wire.CommandResult
+	(*ReadRequest)(nil),     // 29: skein.wire.ReadRequest
+	(*ReadResponse)(nil),    // 30: skein.wire.ReadResponse
+	(*Where)(nil),           // 31: skein.wire.Where
+	(*TurnRef)(nil),         // 32: skein.wire.TurnRef
+	(*Error)(nil),           // 33: skein.wire.Error
 }
 var file_store_proto_depIdxs = []int32{
 	1,  // 0: skein.wire.StoredTurn.runner:type_name -> skein.wire.Runner
-	29, // 1: skein.wire.StoredTurn.place:type_name -> skein.wire.Where
+	31, // 1: skein.wire.StoredTurn.place:type_name -> skein.wire.Where
 	0,  // 2: skein.wire.StoredTurn.calls:type_name -> skein.wire.Call
 	2,  // 3: skein.wire.StoredTurn.continuations:type_name -> skein.wire.Continuation
 	3,  // 4: skein.wire.SessionState.turns:type_name -> skein.wire.StoredTurn
 	4,  // 5: skein.wire.SessionState.marks:type_name -> skein.wire.Mark
-	1,  // 6: skein.wire.Event.runner:type_name -> skein.wire.Runner
-	29, // 7: skein.wire.Event.place:type_name -> skein.wire.Where
-	0,  // 8: skein.wire.Event.call:type_name -> skein.wire.Call
-	8,  // 9: skein.wire.Command.open:type_name -> skein.wire.CmdOpen
-	10, // 10: skein.wire.Command.accept:type_name -> skein.wire.CmdAccept
-	11, // 11: skein.wire.Command.start:type_name -> skein.wire.CmdStart
-	13, // 12: skein.wire.Command.progress:type_name -> skein.wire.CmdProgress
-	14, // 13: skein.wire.Command.intend:type_name -> skein.wire.CmdCall
-	14, // 14: skein.wire.Command.outcome:type_name -> skein.wire.CmdCall
-	15, // 15: skein.wire.Command.complete:type_name -> skein.wire.CmdComplete
-	16, // 16: skein.wire.Command.fail:type_name -> skein.wire.CmdFail
-	12, // 17: skein.wire.Command.renew:type_name -> skein.wire.CmdRun
-	17, // 18: skein.wire.Command.tick:type_name -> skein.wire.CmdTick
-	12, // 19: skein.wire.Command.retry:type_name -> skein.wire.CmdRun
-	12, // 20: skein.wire.Command.drop:type_name -> skein.wire.CmdRun
-	18, // 21: skein.wire.Command.close:type_name -> skein.wire.CmdClose
-	19, // 22: skein.wire.Command.archive:type_name -> skein.wire.CmdArchive
-	20, // 23: skein.wire.Command.purge:type_name -> skein.wire.CmdPurge
-	21, // 24: skein.wire.Command.erase:type_name -> skein.wire.CmdErase
-	22, // 25: skein.wire.Command.calendar:type_name -> skein.wire.CmdCalendar
-	30, // 26: skein.wire.CmdAccept.id:type_name -> skein.wire.TurnRef
-	1,  // 27: skein.wire.CmdAccept.runner:type_name -> skein.wire.Runner
-	29, // 28: skein.wire.CmdAccept.place:type_name -> skein.wire.Where
-	9,  // 29: skein.wire.CmdAccept.reply:type_name -> skein.wire.CmdReply
-	30, // 30: skein.wire.CmdStart.id:type_name -> skein.wire.TurnRef
-	1,  // 31: skein.wire.CmdStart.runner:type_name -> skein.wire.Runner
-	29, // 32: skein.wire.CmdStart.place:type_name -> skein.wire.Where
-	30, // 33: skein.wire.CmdRun.id:type_name -> skein.wire.TurnRef
-	12, // 34: skein.wire.CmdProgress.run:type_name -> skein.wire.CmdRun
-	12, // 35: skein.wire.CmdCall.run:type_name -> skein.wire.CmdRun
-	0,  // 36: skein.wire.CmdCall.call:type_name -> skein.wire.Call
-	12, // 37: skein.wire.CmdComplete.run:type_name -> skein.wire.CmdRun
-	9,  // 38: skein.wire.CmdComplete.reply:type_name -> skein.wire.CmdReply
-	12, // 39: skein.wire.CmdFail.run:type_name -> skein.wire.CmdRun
-	7,  // 40: skein.wire.Envelope.commands:type_name -> skein.wire.Command
-	7,  // 41: skein.wire.ProposeRequest.commands:type_name -> skein.wire.Command
-	26, // 42: skein.wire.ProposeResponse.results:type_name -> skein.wire.CommandResult
-	31, // 43: skein.wire.ProposeResponse.error:type_name -> skein.wire.Error
-	5,  // 44: skein.wire.CommandResult.state:type_name -> skein.wire.SessionState
-	31, // 45: skein.wire.CommandResult.error:type_name -> skein.wire.Error
-	5,  // 46: skein.wire.ReadResponse.state:type_name -> skein.wire.SessionState
-	6,  // 47: skein.wire.ReadResponse.events:type_name -> skein.wire.Event
-	31, // 48: skein.wire.ReadResponse.error:type_name -> skein.wire.Error
-	49, // [49:49] is the sub-list for method output_type
-	49, // [49:49] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	3,  // 6: skein.wire.TurnHeader.rest:type_name -> skein.wire.StoredTurn
+	6,  // 7: skein.wire.SessionHeader.turns:type_name -> skein.wire.TurnHeader
+	4,  // 8: skein.wire.SessionHeader.marks:type_name -> skein.wire.Mark
+	1,  // 9: skein.wire.Event.runner:type_name -> skein.wire.Runner
+	31, // 10: skein.wire.Event.place:type_name -> skein.wire.Where
+	0,  // 11: skein.wire.Event.call:type_name -> skein.wire.Call
+	10, // 12: skein.wire.Command.open:type_name -> skein.wire.CmdOpen
+	12, // 13: skein.wire.Command.accept:type_name -> skein.wire.CmdAccept
+	13, // 14: skein.wire.Command.start:type_name -> skein.wire.CmdStart
+	15, // 15: skein.wire.Command.progress:type_name -> skein.wire.CmdProgress
+	16, // 16: skein.wire.Command.intend:type_name -> skein.wire.CmdCall
+	16, // 17: skein.wire.Command.outcome:type_name -> skein.wire.CmdCall
+	17, // 18: skein.wire.Command.complete:type_name -> skein.wire.CmdComplete
+	18, // 19: skein.wire.Command.fail:type_name -> skein.wire.CmdFail
+	14, // 20: skein.wire.Command.renew:type_name -> skein.wire.CmdRun
+	19, // 21: skein.wire.Command.tick:type_name -> skein.wire.CmdTick
+	14, // 22: skein.wire.Command.retry:type_name -> skein.wire.CmdRun
+	14, // 23: skein.wire.Command.drop:type_name -> skein.wire.CmdRun
+	20, // 24: skein.wire.Command.close:type_name -> skein.wire.CmdClose
+	21, // 25: skein.wire.Command.archive:type_name -> skein.wire.CmdArchive
+	22, // 26: skein.wire.Command.purge:type_name -> skein.wire.CmdPurge
+	23, // 27: skein.wire.Command.erase:type_name -> skein.wire.CmdErase
+	24, // 28: skein.wire.Command.calendar:type_name -> skein.wire.CmdCalendar
+	32, // 29: skein.wire.CmdAccept.id:type_name -> skein.wire.TurnRef
+	1,  // 30: skein.wire.CmdAccept.runner:type_name -> skein.wire.Runner
+	31, // 31: skein.wire.CmdAccept.place:type_name -> skein.wire.Where
+	11, // 32: skein.wire.CmdAccept.reply:type_name -> skein.wire.CmdReply
+	32, // 33: skein.wire.CmdStart.id:type_name -> skein.wire.TurnRef
+	1,  // 34: skein.wire.CmdStart.runner:type_name -> skein.wire.Runner
+	31, // 35: skein.wire.CmdStart.place:type_name -> skein.wire.Where
+	32, // 36: skein.wire.CmdRun.id:type_name -> skein.wire.TurnRef
+	14, // 37: skein.wire.CmdProgress.run:type_name -> skein.wire.CmdRun
+	14, // 38: skein.wire.CmdCall.run:type_name -> skein.wire.CmdRun
+	0,  // 39: skein.wire.CmdCall.call:type_name -> skein.wire.Call
+	14, // 40: skein.wire.CmdComplete.run:type_name -> skein.wire.CmdRun
+	11, // 41: skein.wire.CmdComplete.reply:type_name -> skein.wire.CmdReply
+	14, // 42: skein.wire.CmdFail.run:type_name -> skein.wire.CmdRun
+	9,  // 43: skein.wire.Envelope.commands:type_name -> skein.wire.Command
+	9,  // 44: skein.wire.ProposeRequest.commands:type_name -> skein.wire.Command
+	28, // 45: skein.wire.ProposeResponse.results:type_name -> skein.wire.CommandResult
+	33, // 46: skein.wire.ProposeResponse.error:type_name -> skein.wire.Error
+	5,  // 47: skein.wire.CommandResult.state:type_name -> skein.wire.SessionState
+	33, // 48: skein.wire.CommandResult.error:type_name -> skein.wire.Error
+	5,  // 49: skein.wire.ReadResponse.state:type_name -> skein.wire.SessionState
+	8,  // 50: skein.wire.ReadResponse.events:type_name -> skein.wire.Event
+	33, // 51: skein.wire.ReadResponse.error:type_name -> skein.wire.Error
+	52, // [52:52] is the sub-list for method output_type
+	52, // [52:52] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_store_proto_init() }
@@ -2707,7 +2926,7 @@ func file_store_proto_init() {
 		return
 	}
 	file_client_proto_init()
-	file_store_proto_msgTypes[7].OneofWrappers = []any{
+	file_store_proto_msgTypes[9].OneofWrappers = []any{
 		(*Command_Open)(nil),
 		(*Command_Accept)(nil),
 		(*Command_Start)(nil),
@@ -2732,7 +2951,7 @@ func file_store_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_store_proto_rawDesc), len(file_store_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   29,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

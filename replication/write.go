@@ -1,0 +1,107 @@
+package replication
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+	bolt "go.etcd.io/bbolt"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/skein-mesh/skein"
+)
+
+// knownPlaces is of how many sessions a flush remembers where their events are; of the others it reads it. About 1 KiB each.
+const knownPlaces = 4096
+
+// writer puts changes into a transaction.
+type writer struct {
+	tx     *bolt.Tx
+	events []*storedEvent // of all sessions
+	known  *simplelru.LRU[skein.SessionID, *places]
+}
+
+// writeChanges writes what has changed, in the order of the keys, where neighbours share pages. Callers hold flushMu; after an error
+// known does not fit the file any more, and nothing may be written.
+func (s *store) writeChanges(tx *bolt.Tx, changes map[skein.SessionID]*change, at mark) error {
+	w := writer{tx: tx, known: s.known}
+	for _, id := range slices.Sorted(maps.Keys(changes)) {
+		if err := w.session(id, changes[id]); err != nil {
+			return err
+		}
+	}
+	slices.SortFunc(w.events, func(a, b *storedEvent) int { return cmp.Compare(a.position, b.position) })
+	b := tx.Bucket(eventsBucket)
+	b.FillPercent = 1 // nothing is ever put between two events
+	for _, e := range w.events {
+		if err := b.Put(eventKey(e.position), e.value); err != nil {
+			return err
+		}
+	}
+	return writeMark(tx, at)
+}
+
+func (w *writer) session(id skein.SessionID, c *change) error {
+	p, ok := w.known.Get(id)
+	if !ok {
+		var err error
+		if p, err = readPlaces(w.tx, id); err != nil {
+			return err
+		}
+		w.known.Add(id, p)
+	}
+	if len(p.recent) == 0 && len(c.events) > 0 { // the file does not have it yet
+		key := subjectKey(c.state.Subject, c.events[0].at, id)
+		if err := w.tx.Bucket(subjectsBucket).Put(key, []byte{}); err != nil {
+			return err
+		}
+	}
+	for i := range c.events {
+		w.events = append(w.events, &c.events[i])
+		if chunk := p.add(&c.events[i]); chunk != nil {
+			key := indexKey(id, chunk[0].seq)
+			if err := w.tx.Bucket(indexBucket).Put(key, seal(key, encodeEvents(chunk))); err != nil {
+				return err
+			}
+		}
+	}
+	header, err := headerToWire(c.state, p)
+	if err != nil {
+		return err
+	}
+	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(header)
+	if err != nil {
+		return fmt.Errorf("encode session %s: %w", id, err)
+	}
+	key := []byte(id)
+	if err := w.tx.Bucket(sessionsBucket).Put(key, seal(key, value)); err != nil {
+		return err
+	}
+	return w.indexes(id, c, p)
+}
+
+// indexes brings the buckets that tell something of a session up to date, where that has changed.
+func (w *writer) indexes(id skein.SessionID, c *change, p *places) error {
+	is := apart(c.state.Marks)
+	if err := writeApart(w.tx.Bucket(marksBucket), id, p.apart, is); err != nil {
+		return err
+	}
+	p.apart = is
+	if n := letters(c.state); n != p.letters {
+		if err := writeLetters(w.tx, []byte(id), n); err != nil {
+			return err
+		}
+		p.letters = n
+	}
+	_, open := c.state.OpenTurn()
+	if open == p.open {
+		return nil
+	}
+	p.open = open
+	if open {
+		return w.tx.Bucket(openBucket).Put([]byte(id), []byte{})
+	}
+	return w.tx.Bucket(openBucket).Delete([]byte(id))
+}
