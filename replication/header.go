@@ -18,6 +18,7 @@ func headerToWire(s *session.State, p *places) (*wire.SessionHeader, error) {
 	}
 	w := &wire.SessionHeader{
 		Subject: string(s.Subject), Assistant: s.Assistant, Home: string(s.Home), Epoch: uint64(s.Epoch), Seq: uint64(s.Seq), Count: s.Count,
+		Phase: uint32(s.Phase), LastMs: int64(s.Last), Archived: s.Archived,
 		OpenedMs: p.openedMs, Memory: p.memory, Turns: make([]*wire.TurnHeader, len(s.Turns)), Recent: encodeEvents(p.recent),
 	}
 	for i := range s.Turns {
@@ -83,6 +84,7 @@ func hydrate(tx *bolt.Tx, id skein.SessionID, w *wire.SessionHeader) (*session.S
 	s := &session.State{
 		ID: id, Subject: skein.Subject(w.Subject), Assistant: w.Assistant, Home: skein.Region(w.Home),
 		Epoch: skein.Epoch(w.Epoch), Seq: skein.Seq(w.Seq), Count: w.Count,
+		Phase: session.Phase(w.Phase), Last: session.Calendar(w.LastMs), Archived: w.Archived,
 	}
 	for _, h := range w.Turns {
 		t, done, err := hydrateTurn(tx, h)

@@ -33,6 +33,10 @@ func randomCommand(r *rapid.T, st *session.State, now int) session.Command {
 	open, ok := st.OpenTurn()
 	if !ok {
 		client := skein.ClientID(fmt.Sprintf("key.%d", rapid.IntRange(0, 25).Draw(r, "client")))
+		if rapid.IntRange(0, 30).Draw(r, "end") == 0 {
+			cmd.Body = rapid.SampledFrom([]session.Body{session.Close{Reason: text}, session.Archive{}, session.Purge{}, session.Erase{}}).Draw(r, "how")
+			return cmd
+		}
 		a := session.Accept{Turn: skein.TurnID{Client: client, Counter: uint64(now)}, Subject: "ada", Text: text, Runner: runner}
 		if rapid.Bool().Draw(r, "quick") {
 			a.Reply = &session.Reply{Text: text, Memory: []byte(text), Source: "faq:x"}
@@ -116,7 +120,7 @@ func TestWhatIsReadBackIsWhatWas(t *testing.T) {
 			if err != nil {
 				r.Fatal(err)
 			}
-			kept, _ := session.Apply(was, cmd, a.mark().clock)
+			kept, _ := session.Apply(was, cmd, session.Now{Clock: a.mark().clock})
 			for _, ev := range kept {
 				if ev.Kind.Kept() {
 					events[ev.Session] = append(events[ev.Session], ev)

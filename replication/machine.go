@@ -142,7 +142,7 @@ func (e *entry) take(id skein.SessionID, st *session.State, events []session.Eve
 		if kind := events[i].Kind; kind.Kept() {
 			e.at.position++
 			at := eventAt{events[i].Seq, e.at.position, toMillis(events[i].At)}
-			c.events = append(c.events, storedEvent{at, kind, value})
+			c.events = append(c.events, storedEvent{at, kind, events[i].Subject, value})
 		}
 	}
 	return nil

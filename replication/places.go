@@ -12,8 +12,9 @@ import (
 // storedEvent is a kept event on its way to the disk.
 type storedEvent struct {
 	eventAt
-	kind  session.Kind
-	value []byte // sealed wire.Event
+	kind    session.Kind
+	subject skein.Subject // Opened
+	value   []byte        // sealed wire.Event
 }
 
 // places is what the state file knows of a session beside its state: where its events are, and what it has in other buckets. The
@@ -49,6 +50,8 @@ func (p *places) add(e *storedEvent) (chunk []eventAt) {
 		if n := len(p.turns); n > 0 { // only the last turn may be open
 			p.turns[n-1].done = e.position
 		}
+	case session.Purged, session.Erased:
+		p.turns, p.memory = nil, 0
 	}
 	p.recent = append(p.recent, e.eventAt)
 	if len(p.recent) <= recentEvents {

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/skein-mesh/skein"
+	"github.com/skein-mesh/skein/session"
 )
 
 // knownPlaces is of how many sessions a flush remembers where their events are; of the others it reads it. About 1 KiB each.
@@ -52,19 +53,9 @@ func (w *writer) session(id skein.SessionID, c *change) error {
 		}
 		w.known.Add(id, p)
 	}
-	if len(p.recent) == 0 && len(c.events) > 0 { // the file does not have it yet
-		key := subjectKey(c.state.Subject, c.events[0].at, id)
-		if err := w.tx.Bucket(subjectsBucket).Put(key, []byte{}); err != nil {
-			return err
-		}
-	}
 	for i := range c.events {
-		w.events = append(w.events, &c.events[i])
-		if chunk := p.add(&c.events[i]); chunk != nil {
-			key := indexKey(id, chunk[0].seq)
-			if err := w.tx.Bucket(indexBucket).Put(key, seal(key, encodeEvents(chunk))); err != nil {
-				return err
-			}
+		if err := w.event(id, &c.events[i], p); err != nil {
+			return err
 		}
 	}
 	header, err := headerToWire(c.state, p)
@@ -80,6 +71,22 @@ func (w *writer) session(id skein.SessionID, c *change) error {
 		return err
 	}
 	return w.indexes(id, c, p)
+}
+
+// event notes where an event is. It is written with those of the other sessions.
+func (w *writer) event(id skein.SessionID, e *storedEvent, p *places) error {
+	w.events = append(w.events, e)
+	if e.kind == session.Opened {
+		if err := w.tx.Bucket(subjectsBucket).Put(subjectKey(e.subject, e.at, id), []byte{}); err != nil {
+			return err
+		}
+	}
+	chunk := p.add(e)
+	if chunk == nil {
+		return nil
+	}
+	key := indexKey(id, chunk[0].seq)
+	return w.tx.Bucket(indexBucket).Put(key, seal(key, encodeEvents(chunk)))
 }
 
 // indexes brings the buckets that tell something of a session up to date, where that has changed.

@@ -699,6 +699,9 @@ type SessionHeader struct {
 	Marks         []*Mark                `protobuf:"bytes,10,rep,name=marks,proto3" json:"marks,omitempty"`                              // empty when they are apart
 	MarksApart    uint32                 `protobuf:"varint,11,opt,name=marks_apart,json=marksApart,proto3" json:"marks_apart,omitempty"` // how many marks stand in records of their own
 	Recent        []byte                 `protobuf:"bytes,12,opt,name=recent,proto3" json:"recent,omitempty"`                            // where the newest events are
+	Phase         uint32                 `protobuf:"varint,13,opt,name=phase,proto3" json:"phase,omitempty"`
+	LastMs        int64                  `protobuf:"varint,14,opt,name=last_ms,json=lastMs,proto3" json:"last_ms,omitempty"` // of the calendar
+	Archived      bool                   `protobuf:"varint,15,opt,name=archived,proto3" json:"archived,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -815,6 +818,27 @@ func (x *SessionHeader) GetRecent() []byte {
 		return x.Recent
 	}
 	return nil
+}
+
+func (x *SessionHeader) GetPhase() uint32 {
+	if x != nil {
+		return x.Phase
+	}
+	return 0
+}
+
+func (x *SessionHeader) GetLastMs() int64 {
+	if x != nil {
+		return x.LastMs
+	}
+	return 0
+}
+
+func (x *SessionHeader) GetArchived() bool {
+	if x != nil {
+		return x.Archived
+	}
+	return false
 }
 
 type Event struct {
@@ -2662,7 +2686,7 @@ const file_store_proto_rawDesc = "" +
 	"TurnHeader\x12\x1a\n" +
 	"\baccepted\x18\x01 \x01(\x04R\baccepted\x12\x12\n" +
 	"\x04done\x18\x02 \x01(\x04R\x04done\x12*\n" +
-	"\x04rest\x18\x03 \x01(\v2\x16.skein.wire.StoredTurnR\x04rest\"\xdd\x02\n" +
+	"\x04rest\x18\x03 \x01(\v2\x16.skein.wire.StoredTurnR\x04rest\"\xa8\x03\n" +
 	"\rSessionHeader\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\tR\asubject\x12\x1c\n" +
 	"\tassistant\x18\x02 \x01(\tR\tassistant\x12\x12\n" +
@@ -2677,7 +2701,10 @@ const file_store_proto_rawDesc = "" +
 	" \x03(\v2\x10.skein.wire.MarkR\x05marks\x12\x1f\n" +
 	"\vmarks_apart\x18\v \x01(\rR\n" +
 	"marksApart\x12\x16\n" +
-	"\x06recent\x18\f \x01(\fR\x06recent\"\x96\x04\n" +
+	"\x06recent\x18\f \x01(\fR\x06recent\x12\x14\n" +
+	"\x05phase\x18\r \x01(\rR\x05phase\x12\x17\n" +
+	"\alast_ms\x18\x0e \x01(\x03R\x06lastMs\x12\x1a\n" +
+	"\barchived\x18\x0f \x01(\bR\barchived\"\x96\x04\n" +
 	"\x05Event\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x12\n" +
