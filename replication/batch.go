@@ -11,7 +11,6 @@ import (
 
 	"github.com/skein-mesh/skein"
 	"github.com/skein-mesh/skein/session"
-	"github.com/skein-mesh/skein/wire"
 )
 
 // Limits of the leader's queue.
@@ -33,33 +32,14 @@ var errUnknown = errors.New("the outcome is unknown")
 // proposal is commands that go into one log entry together. Without commands it is a marker: when it is
 // answered, everything committed before it was asked has been applied here.
 type proposal struct {
-	commands [][]byte
+	commands [][]byte // encoded
 	size     int
-	answer   chan answer // capacity 1
+	answer   func(answer) // called once; it must not block
 }
 
 type answer struct {
 	results []session.Result
 	err     error
-}
-
-func newProposal(commands []*wire.Command) (*proposal, error) {
-	p := &proposal{commands: make([][]byte, len(commands)), answer: make(chan answer, 1)}
-	if len(commands) > maxEntryCommands {
-		return nil, skein.Fault(skein.CodeTooLarge, "a proposal has at most %d commands", maxEntryCommands)
-	}
-	for i, c := range commands {
-		buf, err := encodeCommand(c)
-		if err != nil {
-			return nil, err
-		}
-		p.commands[i] = buf
-		p.size += len(buf)
-	}
-	if p.size > maxProposalBytes {
-		return nil, skein.Fault(skein.CodeTooLarge, "a proposal has at most %d bytes", maxProposalBytes)
-	}
-	return p, nil
 }
 
 // proposals packs the proposals of this leader into log entries. One goroutine packs, one hands the results out.
@@ -123,7 +103,7 @@ func (q *proposals) run(stop <-chan struct{}, r *raft.Raft) {
 		select {
 		case p := <-q.queue:
 			q.bytes.Add(-int64(p.size))
-			p.answer <- answer{err: errNotLeader}
+			p.answer(answer{err: errNotLeader})
 		default:
 			return
 		}
@@ -234,7 +214,7 @@ func (q *proposals) handOut(flights <-chan flight, landed chan<- struct{}, leads
 				n := len(p.commands)
 				a.results, results = results[:n:n], results[n:]
 			}
-			p.answer <- a
+			p.answer(a)
 		}
 	}
 }
@@ -263,26 +243,32 @@ func outcome(f flight) ([]session.Result, error) {
 	return nil, errUnknown
 }
 
-// submit proposes p to the local replica and waits for the answer. errNotLeader and errUnknown are for the
-// caller to retry; anything else is definite.
-func (g *Group) submit(ctx context.Context, p *proposal) ([]session.Result, error) {
-	r := g.raft.Load()
-	if !g.leadsWell(r) || g.outcast.Load() {
-		return nil, errNotLeader
+// enqueue hands p to the local replica, which answers it, or says why not: errNotLeader is for the caller to retry,
+// anything else is definite. It does not wait.
+func (g *Group) enqueue(p *proposal) error {
+	if !g.leadsWell(g.raft.Load()) || g.outcast.Load() {
+		return errNotLeader
 	}
 	select {
 	case <-g.closing:
-		return nil, errNotLeader
+		return errNotLeader
 	default:
 	}
 	if err := g.admit(p); err != nil {
-		return nil, err
+		return err
 	}
-	if err := g.proposals.put(p); err != nil {
+	return g.proposals.put(p)
+}
+
+// submit proposes encoded commands, size bytes in all, to the local replica and waits for the answer. errNotLeader
+// and errUnknown are for the caller to retry; anything else is definite.
+func (g *Group) submit(ctx context.Context, commands [][]byte, size int) ([]session.Result, error) {
+	answers := make(chan answer, 1)
+	if err := g.enqueue(&proposal{commands: commands, size: size, answer: func(a answer) { answers <- a }}); err != nil {
 		return nil, err
 	}
 	select {
-	case a := <-p.answer:
+	case a := <-answers:
 		return a.results, a.err
 	case <-ctx.Done():
 		return nil, errors.Join(errUnknown, context.Cause(ctx))
@@ -290,7 +276,7 @@ func (g *Group) submit(ctx context.Context, p *proposal) ([]session.Result, erro
 		return nil, errors.Join(errUnknown, g.failure)
 	case <-g.closed:
 		select {
-		case a := <-p.answer:
+		case a := <-answers:
 			return a.results, a.err
 		default:
 			return nil, errNotLeader // it came after the queue was emptied

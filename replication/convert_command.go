@@ -129,11 +129,3 @@ func runToWire(r session.Run) *wire.CmdRun {
 func runFromWire(w *wire.CmdRun) session.Run {
 	return session.Run{Turn: w.GetId().TurnID(), Attempt: skein.Attempt(w.GetAttempt())}
 }
-
-func resultToWire(r *session.Result) *wire.CommandResult {
-	return &wire.CommandResult{State: stateToWire(r.State), Duplicate: r.Duplicate, Error: wire.FromError(r.Err)}
-}
-
-func resultFromWire(w *wire.CommandResult) session.Result {
-	return session.Result{State: stateFromWire(w.GetState()), Duplicate: w.GetDuplicate(), Err: w.GetError().Fault()}
-}

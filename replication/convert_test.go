@@ -156,7 +156,7 @@ func TestCommandsWithoutAStoredForm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newProposal([]*wire.Command{w}); skein.CodeOf(err) != skein.CodeMalformed {
+	if _, err := encodeCommand(w); skein.CodeOf(err) != skein.CodeMalformed {
 		t.Errorf("half a character: got %v, want malformed", err)
 	}
 	if got, want := eventToWire(&session.Event{Text: "a\xe9\x9e"}).Text, "a\uFFFD"; got != want {

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/skein-mesh/skein"
 	"github.com/skein-mesh/skein/session"
 	"github.com/skein-mesh/skein/wire"
@@ -19,31 +21,39 @@ const (
 
 // forward proposes through the leader. It may give fewer results than there are commands, those of the first
 // ones, when more do not fit a frame.
-func (g *Group) forward(ctx context.Context, commands []*wire.Command) ([]session.Result, error) {
+func (g *Group) forward(ctx context.Context, a *attempted) ([]session.Result, error) {
 	changed := g.LeaderChanged()
 	leader, err := g.findLeader(ctx)
 	if err != nil {
 		return nil, err
 	}
-	req := &wire.ProposeRequest{Id: g.links.ids.Add(1), Commands: commands, TimeoutMs: remaining(ctx)}
-	msg, err := g.links.call(ctx, linkKey{leader, streamProposals}, req, changed)
+	req := request{id: g.links.ids.Add(1), commands: a.encoded, known: make([]skein.Seq, len(a.commands))}
+	a.held = make([]*session.State, len(a.commands))
+	for i := range a.commands {
+		if st := g.held.get(a.commands[i].Session); st != nil {
+			a.held[i], req.known[i] = st, st.Seq
+		}
+	}
+	body, err := g.links.call(ctx, linkKey{leader, streamProposals}, call{req.id, req.appendTo}, changed)
 	if err != nil {
 		return nil, g.unanswered(ctx, leader, err)
 	}
-	resp, ok := msg.(*wire.ProposeResponse)
-	if !ok {
-		return nil, errUnknown
+	resp := &wire.ProposeResponse{}
+	if err := proto.Unmarshal(body, resp); err != nil {
+		return nil, errors.Join(errUnknown, errFrame)
 	}
 	if err := resp.Error.Fault(); err != nil {
 		g.redirected(leader, skein.NodeID(resp.Leader), err)
 		return nil, err
 	}
-	if len(resp.Results) == 0 || len(resp.Results) > len(commands) {
-		return nil, fmt.Errorf("%w: %s answered %d results for %d commands", errUnknown, leader, len(resp.Results), len(commands))
+	if len(resp.Results) == 0 || len(resp.Results) > len(a.commands) {
+		return nil, fmt.Errorf("%w: %s answered %d results for %d commands", errUnknown, leader, len(resp.Results), len(a.commands))
 	}
 	results := make([]session.Result, len(resp.Results))
 	for i, w := range resp.Results {
-		results[i] = resultFromWire(w)
+		if results[i], err = g.step(ctx, a, i, w); err != nil {
+			return nil, err
+		}
 	}
 	return results, nil
 }
@@ -95,9 +105,10 @@ func (g *Group) ask(ctx context.Context) {
 	known := g.lead.leader()
 	for _, node := range g.whom(known) {
 		one, cancel := context.WithTimeout(ctx, askTimeout)
-		msg, err := g.links.call(one, linkKey{node, streamProposals}, &wire.ProposeRequest{Id: g.links.ids.Add(1)}, g.closing)
+		req, resp := request{id: g.links.ids.Add(1)}, &wire.ProposeResponse{}
+		body, err := g.links.call(one, linkKey{node, streamProposals}, call{req.id, req.appendTo}, g.closing)
 		cancel()
-		if resp, ok := msg.(*wire.ProposeResponse); err == nil && ok && resp.Leader != "" {
+		if err == nil && proto.Unmarshal(body, resp) == nil && resp.Leader != "" {
 			g.lead.suggest(skein.NodeID(resp.Leader))
 			return
 		}

@@ -31,6 +31,7 @@ type Group struct {
 
 	proposals *proposals
 	links     *links
+	held      *held
 	lead      *leadership
 	reloading sync.Mutex    // one change of the library's settings at a time
 	space     space         // of the disks
@@ -77,6 +78,7 @@ func Open(cfg Config) (*Group, error) {
 	g.proposals = newProposals(cfg.Group)
 	g.proposals.stuck = func() { g.fatal(fmt.Errorf("group %d: %w", cfg.Group, errTransferStuck)) }
 	g.links = newLinks(cfg.Peers)
+	g.held = newHeld()
 	if err := g.openDisk(); err != nil {
 		return nil, err
 	}

@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/skein-mesh/skein"
 	"github.com/skein-mesh/skein/wire"
 )
@@ -25,26 +23,23 @@ const (
 )
 
 const (
-	maxCalls     = 1024 // under way on one stream; more are refused as overloaded
+	maxCalls     = 1024                       // under way on one stream; more are refused as overloaded
+	callAtMost   = waitAtMost + 5*time.Second // for a response; a replica that lives answers sooner
 	linkIdle     = time.Minute
+	lookEvery    = 5 * time.Second
 	dialTimeout  = 2 * time.Second
 	writeTimeout = 5 * time.Second
 )
 
-// errAbandoned ends a call because another node leads now.
-var errAbandoned = errors.New("the leader changed")
-
-// message is a frame of a link: requests and responses carry the same id.
-type message interface {
-	proto.Message
-	GetId() uint64
-}
+var (
+	errAbandoned = errors.New("the leader changed") // ends a call, since another node leads now
+	errNoAnswer  = errors.New("no answer")
+)
 
 // link is one stream to a node on which many requests are under way.
 type link struct {
 	conn  net.Conn
-	out   chan message
-	fresh func() message // an empty response
+	out   *outbox
 	ended sync.WaitGroup
 
 	once  sync.Once
@@ -52,28 +47,42 @@ type link struct {
 	cause error         // set before done is closed
 
 	mu    sync.Mutex // guards the fields below
-	calls map[uint64]chan message
+	calls map[uint64]waiter
 	used  time.Time
+}
+
+// waiter is a call that waits for its response.
+type waiter struct {
+	to    chan<- reply // has room for one
+	since time.Time
+}
+
+// reply is the body of a response, or why there is none.
+type reply struct {
+	body []byte
+	err  error
 }
 
 // startLink runs a link on conn. It ends when the stream fails, is idle for a minute, or is closed.
 func startLink(conn net.Conn, kind byte) *link {
-	l := &link{conn: conn, out: make(chan message), done: make(chan struct{}), calls: map[uint64]chan message{}, used: time.Now()}
-	l.fresh = func() message { return &wire.ProposeResponse{} }
-	if kind == streamReads {
-		l.fresh = func() message { return &wire.ReadResponse{} }
-	}
+	l := &link{conn: conn, out: newOutbox(), done: make(chan struct{}), calls: map[uint64]waiter{}, used: time.Now()}
 	l.ended.Go(func() { l.write(kind) })
 	l.ended.Go(l.read)
 	return l
 }
 
-// fail ends the link; the first cause counts.
+// fail ends the link and every call; the first cause counts.
 func (l *link) fail(cause error) {
 	l.once.Do(func() {
 		l.cause = cause
 		close(l.done)
 		l.conn.Close()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for id, w := range l.calls {
+			w.to <- reply{err: cause}
+			delete(l.calls, id)
+		}
 	})
 }
 
@@ -86,74 +95,81 @@ func (l *link) failed() bool {
 	}
 }
 
-// call sends a request and waits for its response, until ctx is done or abandon is closed. An error means that
-// it is not known whether the request was carried out, unless it is skein.ErrOverloaded.
-func (l *link) call(ctx context.Context, req message, abandon <-chan struct{}) (message, error) {
-	reply := make(chan message, 1)
-	if !l.enter(req.GetId(), reply) {
-		return nil, skein.Fault(skein.CodeOverloaded, "%d requests are under way", maxCalls)
+// call sends the request that f appends and waits for the body of its response, until ctx is done or abandon is closed.
+// An error means that it is not known whether the request was carried out, unless it is skein.ErrOverloaded.
+func (l *link) call(ctx context.Context, id uint64, f appender, abandon <-chan struct{}) ([]byte, error) {
+	answer := make(chan reply, 1)
+	if err := l.enter(id, answer); err != nil {
+		return nil, err
 	}
-	defer l.leave(req.GetId())
-	out := l.out
-	for {
-		select {
-		case out <- req:
-			out = nil
-		case resp := <-reply:
-			return resp, nil
-		case <-l.done:
-			return nil, l.cause
-		case <-abandon:
-			return nil, errAbandoned
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
+	defer l.leave(id)
+	if room, err := l.out.add(f); err != nil {
+		return nil, err
+	} else if !room {
+		return nil, skein.Fault(skein.CodeOverloaded, "%d bytes of requests wait", maxWaiting)
+	}
+	select {
+	case r := <-answer:
+		return r.body, r.err
+	case <-abandon:
+		return nil, errAbandoned
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
 }
 
-func (l *link) enter(id uint64, reply chan message) bool {
+func (l *link) enter(id uint64, answer chan<- reply) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.calls) >= maxCalls {
-		return false
+	if l.failed() {
+		return l.cause
 	}
-	l.calls[id] = reply
+	if len(l.calls) >= maxCalls {
+		return skein.Fault(skein.CodeOverloaded, "%d requests are under way", maxCalls)
+	}
 	l.used = time.Now()
-	return true
+	l.calls[id] = waiter{answer, l.used}
+	return nil
 }
 
 func (l *link) leave(id uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.calls, id)
-	l.used = time.Now()
 }
 
-func (l *link) idle() bool {
+// look ends calls that have waited for too long, and reports whether nobody has needed the link for linkIdle.
+func (l *link) look() (idle bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.calls) == 0 && time.Since(l.used) >= linkIdle
+	now := time.Now()
+	for id, w := range l.calls {
+		if now.Sub(w.since) > callAtMost {
+			w.to <- reply{err: errNoAnswer}
+			delete(l.calls, id)
+		}
+	}
+	return len(l.calls) == 0 && now.Sub(l.used) >= linkIdle
 }
 
 func (l *link) write(kind byte) {
-	buf := []byte{kind}
-	look := time.NewTicker(linkIdle / 2)
+	if _, err := l.conn.Write([]byte{kind}); err != nil {
+		l.fail(fmt.Errorf("send: %w", err))
+		return
+	}
+	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	for {
 		select {
-		case m := <-l.out:
-			var err error
-			if buf, err = gather(buf, m, l.out); err == nil {
-				l.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-				_, err = l.conn.Write(buf)
-			}
-			if err != nil {
+		case <-l.out.wake:
+			buf, _ := l.out.take()
+			l.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+			if _, err := l.conn.Write(buf); err != nil {
 				l.fail(fmt.Errorf("send: %w", err))
 				return
 			}
-			buf = buf[:0]
 		case <-look.C:
-			if l.idle() {
+			if l.look() {
 				l.fail(errors.New("idle"))
 				return
 			}
@@ -163,36 +179,24 @@ func (l *link) write(kind byte) {
 	}
 }
 
-// gather frames m and what else is ready, so that they travel in one write.
-func gather(buf []byte, m message, more <-chan message) ([]byte, error) {
-	for {
-		var err error
-		if buf, err = wire.AppendFrame(buf, m); err != nil || len(buf) >= maxEntryBytes {
-			return buf, err
-		}
-		select {
-		case m = <-more:
-		default:
-			return buf, nil
-		}
-	}
-}
-
 func (l *link) read() {
 	r := bufio.NewReaderSize(l.conn, 32<<10)
 	for {
-		resp := l.fresh()
-		if err := wire.ReadFrame(r, resp, wire.MaxNodeFrame); err != nil {
+		body, err := wire.ReadBody(r, wire.MaxNodeFrame)
+		var id uint64
+		if err == nil {
+			id, err = idOf(body)
+		}
+		if err != nil {
 			l.fail(fmt.Errorf("receive: %w", err))
 			return
 		}
 		l.mu.Lock()
-		reply := l.calls[resp.GetId()]
-		delete(l.calls, resp.GetId())
-		l.mu.Unlock()
-		if reply != nil {
-			reply <- resp // has room for one
+		if w, ok := l.calls[id]; ok {
+			delete(l.calls, id)
+			w.to <- reply{body: body}
 		}
+		l.mu.Unlock()
 	}
 }
 

@@ -39,13 +39,19 @@ func newLinks(peers Peers) *links { return &links{peers: peers, open: map[linkKe
 // errUnreached means that a node was not reached, so that nothing was carried out.
 var errUnreached = errors.New("not reached")
 
-// call sends a request to a node and waits for its response, until ctx is done or abandon is closed.
-func (p *links) call(ctx context.Context, key linkKey, req message, abandon <-chan struct{}) (message, error) {
+// call is one request: its id, and what appends it as a frame.
+type call struct {
+	id    uint64
+	frame appender
+}
+
+// call sends a request to a node and waits for the body of its response, until ctx is done or abandon is closed.
+func (p *links) call(ctx context.Context, key linkKey, c call, abandon <-chan struct{}) ([]byte, error) {
 	l, err := p.get(ctx, key, abandon)
 	if err != nil {
 		return nil, fmt.Errorf("%s %w: %w", key.node, errUnreached, err)
 	}
-	resp, err := l.call(ctx, req, abandon)
+	resp, err := l.call(ctx, c.id, c.frame, abandon)
 	if err != nil {
 		return nil, fmt.Errorf("ask %s: %w", key.node, err)
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/skein-mesh/skein"
-	"github.com/skein-mesh/skein/wire"
 )
 
 // TestLinksToNodesThatAreNoMore: names of nodes come and go, and what is kept for them goes too.
@@ -22,7 +21,8 @@ func TestLinksToNodesThatAreNoMore(t *testing.T) {
 		ask := func(node skein.NodeID) error {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			_, err := p.call(ctx, linkKey{node, streamProposals}, &wire.ProposeRequest{Id: p.ids.Add(1)}, nil)
+			req := request{id: p.ids.Add(1)}
+			_, err := p.call(ctx, linkKey{node, streamProposals}, call{req.id, req.appendTo}, nil)
 			return err
 		}
 		if err := ask(lead.cfg.Node); err != nil {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/skein-mesh/skein"
 	"github.com/skein-mesh/skein/session"
-	"github.com/skein-mesh/skein/wire"
 )
 
 // The pause before a proposal or read is tried again, with jitter. News of a leader do not shorten it: during an
@@ -29,51 +28,72 @@ func (g *Group) Propose(ctx context.Context, commands ...session.Command) ([]ses
 	if len(commands) == 0 {
 		return nil, nil
 	}
-	encoded := make([]*wire.Command, len(commands))
+	a, err := newAttempted(commands)
+	if err != nil {
+		return nil, err
+	}
+	return g.propose(ctx, a)
+}
+
+// attempted is commands on their way into the log. They are encoded once.
+type attempted struct {
+	commands []session.Command // as they are read back from their stored form
+	encoded  [][]byte
+	size     int              // of all encoded ones
+	held     []*session.State // of each command's session, what this node has told the leader that it holds; nil: nothing
+}
+
+func newAttempted(commands []session.Command) (*attempted, error) {
+	if len(commands) > maxEntryCommands {
+		return nil, skein.Fault(skein.CodeTooLarge, "a proposal has at most %d commands", maxEntryCommands)
+	}
+	a := &attempted{commands: make([]session.Command, len(commands)), encoded: make([][]byte, len(commands))}
 	for i := range commands {
 		w, err := commandToWire(&commands[i])
 		if err != nil {
 			return nil, err
 		}
-		encoded[i] = w
+		if a.encoded[i], err = encodeCommand(w); err != nil {
+			return nil, err
+		}
+		a.commands[i] = commands[i]
+		a.commands[i].At = fromMillis(w.AtMs)
+		a.size += len(a.encoded[i])
 	}
-	p, err := newProposal(encoded)
-	if err != nil {
-		return nil, err
+	if a.size > maxProposalBytes {
+		return nil, skein.Fault(skein.CodeTooLarge, "a proposal has at most %d bytes", maxProposalBytes)
 	}
-	return g.propose(ctx, p, encoded)
+	return a, nil
 }
 
-func (g *Group) propose(ctx context.Context, p *proposal, commands []*wire.Command) ([]session.Result, error) {
+func (g *Group) propose(ctx context.Context, a *attempted) ([]session.Result, error) {
 	var done []session.Result // a forwarded proposal may be answered in parts
 	retry := retrier{group: g}
 	for {
-		results, err := g.proposeOnce(ctx, p, commands)
+		results, err := g.proposeOnce(ctx, a)
 		done = append(done, results...)
-		if err == nil && len(results) == len(commands) {
+		if err == nil && len(results) == len(a.commands) {
 			return done, nil
 		}
 		if err == nil {
-			commands = commands[len(results):]
+			a.commands, a.encoded = a.commands[len(results):], a.encoded[len(results):]
 		} else if !retry.again(err) {
 			if retry.unknown || len(done) > 0 { // an earlier try may stand, or part of it does: this refusal is not the whole truth
 				return nil, skein.Fault(skein.CodeUnknownOutcome, "group %d: then refused: %v", g.cfg.Group, err)
 			}
 			return nil, err
 		}
-		// A new one: the old one may still be answered.
-		p = &proposal{commands: p.commands[len(p.commands)-len(commands):], size: p.size, answer: make(chan answer, 1)}
 		if !retry.pause(ctx) {
 			return nil, retry.fault(ctx)
 		}
 	}
 }
 
-func (g *Group) proposeOnce(ctx context.Context, p *proposal, commands []*wire.Command) ([]session.Result, error) {
-	if g.leadsWell(g.raft.Load()) {
-		return g.submit(ctx, p)
+func (g *Group) proposeOnce(ctx context.Context, a *attempted) ([]session.Result, error) {
+	if !g.leadsWell(g.raft.Load()) {
+		return g.forward(ctx, a)
 	}
-	return g.forward(ctx, commands)
+	return g.submit(ctx, a.encoded, a.size)
 }
 
 // retrier decides whether and when a request to the group is tried again. It is the one layer that retries.
@@ -137,6 +157,6 @@ func (t *retrier) fault(ctx context.Context) error {
 
 // barrier commits a marker: afterwards this replica has applied everything that was committed before the call.
 func (g *Group) barrier(ctx context.Context) error {
-	_, err := g.submit(ctx, &proposal{answer: make(chan answer, 1)})
+	_, err := g.submit(ctx, nil, 0)
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/skein-mesh/skein"
 	"github.com/skein-mesh/skein/session"
@@ -171,13 +172,13 @@ func (g *Group) askReplica(ctx context.Context, req *wire.ReadRequest) (*wire.Re
 		return nil, err
 	}
 	req.Id = g.links.ids.Add(1)
-	msg, err := g.links.call(ctx, linkKey{leader, streamReads}, req, changed)
+	body, err := g.links.call(ctx, linkKey{leader, streamReads}, call{req.Id, framed(req)}, changed)
 	if err != nil {
 		return nil, g.unanswered(ctx, leader, err)
 	}
-	resp, ok := msg.(*wire.ReadResponse)
-	if !ok {
-		return nil, errNotLeader
+	resp := &wire.ReadResponse{}
+	if err := proto.Unmarshal(body, resp); err != nil {
+		return nil, errors.Join(errNotLeader, errFrame)
 	}
 	if err := resp.Error.Fault(); err != nil {
 		return nil, err

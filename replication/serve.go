@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -14,13 +15,10 @@ import (
 	"github.com/skein-mesh/skein/wire"
 )
 
-// serveAtMost is how long a forwarded proposal waits for its commit before its sender hears that the outcome is unknown.
-const serveAtMost = 10 * time.Second
-
 // Serve answers the proposals and reads of another node on conn until the stream, ctx or the group ends.
 func (g *Group) Serve(ctx context.Context, peer skein.NodeID, conn net.Conn) {
 	ctx, cancel := context.WithCancel(ctx)
-	s := &server{group: g, conn: conn, out: make(chan message), calls: make(chan struct{}, maxCalls)}
+	s := &server{group: g, conn: conn, out: newOutbox()}
 	var guard sync.WaitGroup
 	guard.Go(func() {
 		select {
@@ -38,7 +36,7 @@ func (g *Group) Serve(ctx context.Context, peer skein.NodeID, conn net.Conn) {
 		g.log.Debug("stream of a peer ended", "peer", peer, "err", err)
 	}
 	cancel()
-	s.handlers.Wait()
+	s.reads.Wait()
 	guard.Wait()
 }
 
@@ -53,11 +51,11 @@ func unreadable(err error) bool {
 
 // server is one stream of a peer.
 type server struct {
-	group    *Group
-	conn     net.Conn
-	out      chan message
-	calls    chan struct{} // one token a request under way
-	handlers sync.WaitGroup
+	group *Group
+	conn  net.Conn
+	out   *outbox
+	under atomic.Int64 // requests that are under way, or whose response is not written yet
+	reads sync.WaitGroup
 }
 
 func (s *server) read(ctx context.Context) error {
@@ -66,122 +64,166 @@ func (s *server) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	switch kind {
+	case streamProposals, streamReads:
+	case streamHashes:
+		return s.group.tell(s.conn)
+	case streamForming:
+		return s.group.tellStanding(s.conn)
+	default:
+		return skein.Fault(skein.CodeVersion, "stream of kind %d", kind)
+	}
 	for {
-		switch kind {
-		case streamProposals:
-			req := &wire.ProposeRequest{}
-			if err := wire.ReadFrame(r, req, wire.MaxNodeFrame); err != nil {
-				return err
+		body, err := wire.ReadBody(r, wire.MaxNodeFrame)
+		if err != nil {
+			return err
+		}
+		if kind == streamProposals {
+			err = s.proposal(body)
+		} else {
+			err = s.ask(ctx, body)
+		}
+		if err != nil {
+			return err
+		}
+		for s.out.full() { // the peer does not read what it asks for
+			select {
+			case <-s.out.room:
+			case <-ctx.Done():
+				return ctx.Err()
 			}
-			s.handle(ctx, req.TimeoutMs, &wire.ProposeResponse{Id: req.Id, Error: busy}, func(ctx context.Context) message {
-				return s.group.answerProposal(ctx, req)
-			})
-		case streamReads:
-			req := &wire.ReadRequest{}
-			if err := wire.ReadFrame(r, req, wire.MaxNodeFrame); err != nil {
-				return err
-			}
-			s.handle(ctx, req.WaitMs, &wire.ReadResponse{Id: req.Id, Error: busy}, func(ctx context.Context) message {
-				return s.group.answerRead(ctx, req)
-			})
-		case streamHashes:
-			return s.group.tell(s.conn)
-		case streamForming:
-			return s.group.tellStanding(s.conn)
-		default:
-			return skein.Fault(skein.CodeVersion, "stream of kind %d", kind)
 		}
 	}
 }
 
-var busy = &wire.Error{Code: uint32(skein.CodeOverloaded), Detail: "too many requests on this stream", RetryAfterMs: 100}
-
-// handle runs f beside the reader, or answers refuse when too many run already.
-func (s *server) handle(ctx context.Context, ms int64, refuse message, f func(context.Context) message) {
-	select {
-	case s.calls <- struct{}{}:
-	default:
-		s.send(ctx, refuse)
-		return
-	}
-	limit := serveAtMost
-	if _, read := refuse.(*wire.ReadResponse); read {
-		limit = waitAtMost
-	}
-	if ms > 0 {
-		limit = min(limit, time.Duration(min(ms, waitAtMost.Milliseconds()))*time.Millisecond)
-	}
-	s.handlers.Go(func() {
-		defer func() { <-s.calls }()
-		one, cancel := context.WithTimeout(ctx, limit)
-		resp := f(one)
-		cancel()
-		s.send(ctx, resp)
-	})
+func busy() *wire.Error {
+	return &wire.Error{Code: uint32(skein.CodeOverloaded), Detail: "too many requests on this stream", RetryAfterMs: 100}
 }
 
-// send passes a response to the writer, which takes until the stream ends.
-func (s *server) send(ctx context.Context, m message) {
-	select {
-	case s.out <- m:
-	case <-ctx.Done():
+// enter counts a request, and is false when too many are under way.
+func (s *server) enter() bool { return s.under.Add(1) <= maxCalls }
+
+// proposal commits what a peer proposes. Nobody waits here: the answer is queued where the entry is applied. Without
+// commands it only says who leads.
+func (s *server) proposal(body []byte) error {
+	req := &request{}
+	if err := req.parse(body); err != nil {
+		return err
 	}
+	resp := &wire.ProposeResponse{Id: req.id}
+	if !s.enter() {
+		resp.Error = busy()
+		s.push(resp)
+		return nil
+	}
+	g := s.group
+	resp.Leader = string(g.told())
+	if len(req.commands) == 0 {
+		s.push(resp)
+		return nil
+	}
+	p, err := req.proposal()
+	if err == nil {
+		p.answer = func(a answer) { s.answer(req, resp, a) }
+		err = g.enqueue(p)
+	}
+	if err != nil {
+		s.answer(req, resp, answer{err: err})
+	}
+	return nil
+}
+
+// told gives the leader that others are told of: none when this node has not heard of it lately.
+func (g *Group) told() skein.NodeID {
+	if !g.hears(g.raft.Load()) {
+		return ""
+	}
+	return g.lead.leader()
+}
+
+// proposal checks the commands: one that cannot be read must not get into the log.
+func (r *request) proposal() (*proposal, error) {
+	p := &proposal{commands: r.commands}
+	for _, buf := range r.commands {
+		c := &wire.Command{}
+		if err := proto.Unmarshal(buf, c); err != nil || c.GetTick() != nil || c.GetCalendar() != nil || c.GetBody() == nil {
+			return nil, skein.Fault(skein.CodeMalformed, "a forwarded command cannot be read, has no body, or is a clock's")
+		}
+		p.size += len(buf)
+	}
+	if p.size > maxProposalBytes {
+		return nil, skein.Fault(skein.CodeTooLarge, "a proposal has at most %d bytes", maxProposalBytes)
+	}
+	return p, nil
+}
+
+// answer queues the response to a proposal.
+func (s *server) answer(req *request, resp *wire.ProposeResponse, a answer) {
+	size := 0
+	for i := range a.results {
+		w := stepToWire(&a.results[i], req.heldAt(i))
+		if w.State != nil {
+			size += proto.Size(w)
+		}
+		if size += 64; size > wire.MaxNodeFrame-4096 {
+			break // the sender proposes the rest again; what is applied is dropped as a repeat
+		}
+		resp.Results = append(resp.Results, w)
+	}
+	resp.Error = wire.FromError(overWire(a.err))
+	s.push(resp)
+}
+
+// push queues a response. One that has no encoding ends the stream, so that its sender does not wait for it.
+func (s *server) push(resp proto.Message) {
+	if err := s.out.push(framed(resp)); err != nil {
+		s.group.log.Error("a response cannot be encoded", "err", err)
+		s.conn.Close()
+	}
+}
+
+// ask answers a read beside the reader, since it may wait long, or refuses when too many run already.
+func (s *server) ask(ctx context.Context, body []byte) error {
+	req := &wire.ReadRequest{}
+	if err := proto.Unmarshal(body, req); err != nil {
+		return errFrame
+	}
+	if !s.enter() {
+		s.push(&wire.ReadResponse{Id: req.Id, Error: busy()})
+		return nil
+	}
+	limit := waitAtMost
+	if req.WaitMs > 0 {
+		limit = min(limit, time.Duration(min(req.WaitMs, waitAtMost.Milliseconds()))*time.Millisecond)
+	}
+	s.reads.Go(func() {
+		one, cancel := context.WithTimeout(ctx, limit)
+		resp := s.group.answerRead(one, req)
+		cancel()
+		s.push(resp)
+	})
+	return nil
 }
 
 func (s *server) write(ctx context.Context, cancel context.CancelFunc) {
-	var buf []byte
 	for {
 		select {
-		case m := <-s.out:
-			var err error
-			if buf, err = gather(buf[:0], m, s.out); err == nil {
-				s.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-				_, err = s.conn.Write(buf)
-			}
-			if err != nil {
+		case <-s.out.wake:
+			buf, n := s.out.take()
+			s.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+			if _, err := s.conn.Write(buf); err != nil {
 				cancel()
 				return
 			}
+			s.under.Add(-int64(n))
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// answerProposal commits what a peer proposes. Without commands it only says who leads.
-func (g *Group) answerProposal(ctx context.Context, req *wire.ProposeRequest) message {
-	resp := &wire.ProposeResponse{Id: req.Id}
-	if r := g.raft.Load(); g.hears(r) {
-		resp.Leader = string(g.lead.leader())
-	}
-	if len(req.Commands) == 0 {
-		return resp
-	}
-	for _, c := range req.Commands {
-		if c.GetTick() != nil || c.GetCalendar() != nil || c.GetBody() == nil {
-			resp.Error = wire.FromError(skein.Fault(skein.CodeMalformed, "a forwarded command has no body, or is a clock's"))
-			return resp
-		}
-	}
-	p, err := newProposal(req.Commands)
-	if err == nil {
-		results, failed := g.submit(ctx, p)
-		err = failed
-		size := 0
-		for i := range results {
-			w := resultToWire(&results[i])
-			if size += proto.Size(w) + 8; size > wire.MaxNodeFrame-4096 {
-				break // the sender proposes the rest again; what is applied is dropped as a repeat
-			}
-			resp.Results = append(resp.Results, w)
-		}
-	}
-	resp.Error = wire.FromError(overWire(err))
-	return resp
-}
-
 // answerRead reads the local replica for a peer.
-func (g *Group) answerRead(ctx context.Context, req *wire.ReadRequest) message {
+func (g *Group) answerRead(ctx context.Context, req *wire.ReadRequest) *wire.ReadResponse {
 	resp := &wire.ReadResponse{Id: req.Id}
 	id := skein.SessionID(req.Session)
 	if req.HistoryLimit == 0 {

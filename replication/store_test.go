@@ -14,7 +14,6 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/skein-mesh/skein/session"
-	"github.com/skein-mesh/skein/wire"
 )
 
 // memoryStore is a store in a temporary directory.
@@ -31,19 +30,11 @@ func memoryStore(t testing.TB) *store {
 // entryOf makes a log entry of commands.
 func entryOf(t testing.TB, index uint64, commands ...session.Command) *raft.Log {
 	t.Helper()
-	var list []*wire.Command
-	for i := range commands {
-		w, err := commandToWire(&commands[i])
-		if err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, w)
-	}
-	p, err := newProposal(list)
+	a, err := newAttempted(commands)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &raft.Log{Index: index, Term: 1, Data: encodeEnvelope(0, p.commands)}
+	return &raft.Log{Index: index, Term: 1, Data: encodeEnvelope(0, a.encoded)}
 }
 
 func machineOn(t testing.TB, s *store) *machine {

@@ -11,20 +11,22 @@ import (
 // on every replica.
 func Apply(st *State, c Command, now Now) ([]Event, Result) {
 	d := decision{st: st, cmd: c, now: now}
-	if err := d.decide(); err != nil {
-		return nil, Result{State: st, Err: err}
-	}
-	if d.duplicate || len(d.events) == 0 {
-		return nil, Result{State: st, Duplicate: d.duplicate}
-	}
-	next := &State{}
+	r := Result{State: st, Now: now}
 	if st != nil {
-		next = st.clone()
+		r.Follows = st.Seq
+	}
+	if r.Err = d.decide(); r.Err != nil || d.duplicate || len(d.events) == 0 {
+		r.Duplicate = d.duplicate && r.Err == nil
+		return nil, r
+	}
+	r.State = &State{}
+	if st != nil {
+		r.State = st.clone()
 	}
 	for i := range d.events {
-		next.evolve(&d.events[i])
+		r.State.evolve(&d.events[i])
 	}
-	return d.events, Result{State: next}
+	return d.events, r
 }
 
 // Replay builds a state from events, for a replica that has only them.

@@ -120,6 +120,11 @@ type Result struct {
 	State     *State // the session after the command, or as it stood when it was refused; nil when there is none
 	Duplicate bool   // the turn was known already; State says how far it is
 	Err       error  // a *skein.Error; nil when applied
+
+	// Follows is the sequence number of the session before the command, 0 when there was none. Who holds that state
+	// gets the same result from Apply at the same time.
+	Follows skein.Seq
+	Now     Now // when it was decided
 }
 
 // Kind is the kind of an event. Numbers are stored and never reordered.

@@ -41,17 +41,28 @@ func AppendFrame(buf []byte, m proto.Message) ([]byte, error) {
 }
 
 // ReadFrame reads one frame of at most limit bytes into m. io.EOF means that the stream ended between frames.
-// Memory is taken as bytes arrive, not as the length promises.
 func ReadFrame(r *bufio.Reader, m proto.Message, limit int) error {
+	body, err := ReadBody(r, limit)
+	if err != nil {
+		return err
+	}
+	if err := proto.Unmarshal(body, m); err != nil {
+		return skein.Fault(skein.CodeMalformed, "frame is not protobuf")
+	}
+	return nil
+}
+
+// ReadBody is ReadFrame without decoding. Memory is taken as bytes arrive, not as the length promises.
+func ReadBody(r *bufio.Reader, limit int) ([]byte, error) {
 	n, err := binary.ReadUvarint(r)
 	if err != nil {
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return err
+			return nil, err
 		}
-		return fmt.Errorf("read frame length: %w", err)
+		return nil, fmt.Errorf("read frame length: %w", err)
 	}
 	if n > uint64(limit) {
-		return skein.Fault(skein.CodeTooLarge, "a frame has at most %d bytes, this one says %d", limit, n)
+		return nil, skein.Fault(skein.CodeTooLarge, "a frame has at most %d bytes, this one says %d", limit, n)
 	}
 	body := make([]byte, 0, min(n, 16<<10))
 	for uint64(len(body)) < n {
@@ -62,11 +73,8 @@ func ReadFrame(r *bufio.Reader, m proto.Message, limit int) error {
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
-			return fmt.Errorf("read frame: %w", err)
+			return nil, fmt.Errorf("read frame: %w", err)
 		}
 	}
-	if err := proto.Unmarshal(body, m); err != nil {
-		return skein.Fault(skein.CodeMalformed, "frame is not protobuf")
-	}
-	return nil
+	return body, nil
 }

@@ -2279,7 +2279,7 @@ type ProposeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	Commands      []*Command             `protobuf:"bytes,2,rep,name=commands,proto3" json:"commands,omitempty"`
-	TimeoutMs     int64                  `protobuf:"varint,3,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
+	Known         []uint64               `protobuf:"varint,4,rep,packed,name=known,proto3" json:"known,omitempty"` // for each command, the sequence number of the session that the sender holds; 0: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2328,11 +2328,11 @@ func (x *ProposeRequest) GetCommands() []*Command {
 	return nil
 }
 
-func (x *ProposeRequest) GetTimeoutMs() int64 {
+func (x *ProposeRequest) GetKnown() []uint64 {
 	if x != nil {
-		return x.TimeoutMs
+		return x.Known
 	}
-	return 0
+	return nil
 }
 
 type ProposeResponse struct {
@@ -2405,9 +2405,13 @@ func (x *ProposeResponse) GetLeader() string {
 
 type CommandResult struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	State         *SessionState          `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	State         *SessionState          `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"` // absent when the sender held the state before the command: it applies the command itself
 	Duplicate     bool                   `protobuf:"varint,2,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
 	Error         *Error                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	Clock         int64                  `protobuf:"varint,4,opt,name=clock,proto3" json:"clock,omitempty"`                             // the group's, when the command was decided
+	CalendarMs    int64                  `protobuf:"varint,5,opt,name=calendar_ms,json=calendarMs,proto3" json:"calendar_ms,omitempty"` // likewise
+	Seq           uint64                 `protobuf:"varint,6,opt,name=seq,proto3" json:"seq,omitempty"`                                 // of the state after the command
+	Sum           uint32                 `protobuf:"fixed32,7,opt,name=sum,proto3" json:"sum,omitempty"`                                // of the state after the command, see session.State.Sum
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2461,6 +2465,34 @@ func (x *CommandResult) GetError() *Error {
 		return x.Error
 	}
 	return nil
+}
+
+func (x *CommandResult) GetClock() int64 {
+	if x != nil {
+		return x.Clock
+	}
+	return 0
+}
+
+func (x *CommandResult) GetCalendarMs() int64 {
+	if x != nil {
+		return x.CalendarMs
+	}
+	return 0
+}
+
+func (x *CommandResult) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *CommandResult) GetSum() uint32 {
+	if x != nil {
+		return x.Sum
+	}
+	return 0
 }
 
 // ReadRequest asks a replica for a session once its sequence number is above after.
@@ -2810,21 +2842,25 @@ const file_store_proto_rawDesc = "" +
 	"\bEnvelope\x12#\n" +
 	"\rcluster_epoch\x18\x01 \x01(\x04R\fclusterEpoch\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\rR\x05group\x12/\n" +
-	"\bcommands\x18\x03 \x03(\v2\x13.skein.wire.CommandR\bcommands\"p\n" +
+	"\bcommands\x18\x03 \x03(\v2\x13.skein.wire.CommandR\bcommands\"m\n" +
 	"\x0eProposeRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12/\n" +
-	"\bcommands\x18\x02 \x03(\v2\x13.skein.wire.CommandR\bcommands\x12\x1d\n" +
-	"\n" +
-	"timeout_ms\x18\x03 \x01(\x03R\ttimeoutMs\"\x97\x01\n" +
+	"\bcommands\x18\x02 \x03(\v2\x13.skein.wire.CommandR\bcommands\x12\x14\n" +
+	"\x05known\x18\x04 \x03(\x04R\x05knownJ\x04\b\x03\x10\x04\"\x97\x01\n" +
 	"\x0fProposeResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x123\n" +
 	"\aresults\x18\x02 \x03(\v2\x19.skein.wire.CommandResultR\aresults\x12'\n" +
 	"\x05error\x18\x03 \x01(\v2\x11.skein.wire.ErrorR\x05error\x12\x16\n" +
-	"\x06leader\x18\x04 \x01(\tR\x06leader\"\x86\x01\n" +
+	"\x06leader\x18\x04 \x01(\tR\x06leader\"\xe1\x01\n" +
 	"\rCommandResult\x12.\n" +
 	"\x05state\x18\x01 \x01(\v2\x18.skein.wire.SessionStateR\x05state\x12\x1c\n" +
 	"\tduplicate\x18\x02 \x01(\bR\tduplicate\x12'\n" +
-	"\x05error\x18\x03 \x01(\v2\x11.skein.wire.ErrorR\x05error\"\xb0\x01\n" +
+	"\x05error\x18\x03 \x01(\v2\x11.skein.wire.ErrorR\x05error\x12\x14\n" +
+	"\x05clock\x18\x04 \x01(\x03R\x05clock\x12\x1f\n" +
+	"\vcalendar_ms\x18\x05 \x01(\x03R\n" +
+	"calendarMs\x12\x10\n" +
+	"\x03seq\x18\x06 \x01(\x04R\x03seq\x12\x10\n" +
+	"\x03sum\x18\a \x01(\aR\x03sum\"\xb0\x01\n" +
 	"\vReadRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
 	"\asession\x18\x02 \x01(\tR\asession\x12\x14\n" +
