@@ -28,6 +28,9 @@ func (s *Server) routes() {
 	s.mux.HandleFunc("GET /v1/members", s.members)
 	s.mux.HandleFunc("GET /v1/regions", s.regions)
 	s.mux.HandleFunc("GET /v1/leader", s.leader)
+	s.mux.HandleFunc("GET /v1/groups", func(w http.ResponseWriter, _ *http.Request) {
+		write(w, http.StatusOK, GroupList{s.cfg.Region, s.listGroups()})
+	})
 	s.mux.HandleFunc("GET /v1/sessions", s.sessions)
 	s.mux.HandleFunc("GET /v1/deadletters", s.deadLetters)
 	s.mux.HandleFunc("POST /v1/deadletters/{session}/{turn}/retry", s.settle("retry", s.cfg.DeadLetters.Retry))
@@ -131,13 +134,17 @@ func (s *Server) members(w http.ResponseWriter, _ *http.Request) {
 func (s *Server) regions(w http.ResponseWriter, _ *http.Request) {
 	write(w, http.StatusOK, struct {
 		Regions []Region `json:"regions"`
-	}{s.listRegions(s.cfg.Group.Status())})
+	}{s.listRegions(s.cfg.Groups.Status())})
 }
 
 func (s *Server) leader(w http.ResponseWriter, _ *http.Request) {
-	st := s.cfg.Group.Status()
-	me := st.Leader != "" && st.Leader == s.cfg.Node
-	write(w, http.StatusOK, Leader{Region: s.cfg.Region, Leader: st.Leader, Me: me, Term: st.Term, Quorum: st.Quorum})
+	answer := Leaders{Region: s.cfg.Region}
+	for _, g := range s.cfg.Groups.Status() {
+		me := g.Leader != "" && g.Leader == s.cfg.Node
+		answer.Groups = append(answer.Groups, Leader{Group: g.Group, Leader: g.Leader, Me: me, Term: g.Term, Quorum: g.Quorum})
+	}
+	answer.Leader = answer.Groups[0]
+	write(w, http.StatusOK, answer)
 }
 
 func (s *Server) sessions(w http.ResponseWriter, r *http.Request) {
@@ -147,7 +154,7 @@ func (s *Server) sessions(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// One more than asked for says whether there is a next page.
-	list, err := s.cfg.Group.Sessions(r.Context(), after, limit+1)
+	list, err := s.cfg.Groups.Sessions(r.Context(), after, limit+1)
 	if err != nil {
 		s.fail(w, err)
 		return

@@ -16,9 +16,10 @@ type Mesh interface {
 	Drain(ctx context.Context, node skein.NodeID, on bool) error
 }
 
-// Group is the replication group of this node's region.
-type Group interface {
-	Status() GroupStatus
+// Groups are the replication groups of this node's region, at least one.
+type Groups interface {
+	// Status tells where each group stands, in the order of their numbers.
+	Status() []GroupStatus
 	// Sessions gives at most limit sessions with ids above after, in order, from the local replica. A node
 	// without a replica says so with an error.
 	Sessions(ctx context.Context, after skein.SessionID, limit int) ([]Session, error)
@@ -41,7 +42,8 @@ type Member struct {
 	Status      string            `json:"status"` // alive, suspect, dead or left
 	Draining    bool              `json:"draining"`
 	Voter       bool              `json:"voter"`
-	Leader      bool              `json:"leader"` // of this node's region; of others it is not known here
+	Leader      bool              `json:"leader"` // of any group of this node's region; of others it is not known here
+	Leads       int               `json:"leads"`  // how many groups it leads, likewise
 	Load        float32           `json:"load"`   // 0 to 1
 	RTT         float64           `json:"rtt_ms"` // estimated from here; 0: not known
 	Since       time.Time         `json:"since"`  // of Status
@@ -53,16 +55,17 @@ type Member struct {
 
 // Region sums up the members of one region, as GET /v1/regions lists it.
 type Region struct {
-	Region       skein.Region `json:"region"`
-	Zones        []Zone       `json:"zones"`
-	Nodes        int          `json:"nodes"`
-	Alive        int          `json:"alive"`
-	Draining     int          `json:"draining"`
-	Voters       int          `json:"voters"`        // that are alive
-	Local        bool         `json:"local"`         // the region of the node that answers
-	Leader       skein.NodeID `json:"leader"`        // empty: none, or not the local region
-	Quorum       bool         `json:"quorum"`        // of the local region
-	SurvivesZone bool         `json:"survives_zone"` // of the local region: the loss of any one zone
+	Region       skein.Region   `json:"region"`
+	Zones        []Zone         `json:"zones"`
+	Nodes        int            `json:"nodes"`
+	Alive        int            `json:"alive"`
+	Draining     int            `json:"draining"`
+	Voters       int            `json:"voters"`        // that are alive
+	Local        bool           `json:"local"`         // the region of the node that answers
+	Leader       skein.NodeID   `json:"leader"`        // of the first group; empty: none, or not the local region
+	Leaders      []skein.NodeID `json:"leaders"`       // of all groups by number, likewise
+	Quorum       bool           `json:"quorum"`        // of all groups of the local region
+	SurvivesZone bool           `json:"survives_zone"` // of the local region: the loss of any one zone
 }
 
 // Zone counts the nodes of one zone.
@@ -72,9 +75,10 @@ type Zone struct {
 	Alive int        `json:"alive"`
 }
 
-// GroupStatus is where the region's group stands, seen from this node.
+// GroupStatus is where one of the region's groups stands, seen from this node.
 type GroupStatus struct {
-	Role         string         `json:"role"` // leader, follower, candidate, spare or none
+	Group        int            `json:"group"` // its number, from 0
+	Role         string         `json:"role"`  // leader, follower, candidate, spare or none
 	Leader       skein.NodeID   `json:"leader"`
 	Term         uint64         `json:"term"`
 	Quorum       bool           `json:"quorum"`
@@ -89,6 +93,12 @@ type GroupStatus struct {
 	OpenTurns    int            `json:"open_turns"`
 	DeadLetters  int            `json:"dead_letters"`
 	SurvivesZone bool           `json:"survives_zone"`
+}
+
+// GroupList is the answer of GET /v1/groups: the groups of one region, by number.
+type GroupList struct {
+	Region skein.Region  `json:"region"`
+	Groups []GroupStatus `json:"groups"`
 }
 
 // Session is one conversation without its words, as GET /v1/sessions lists it.
@@ -110,13 +120,20 @@ type SessionPage struct {
 	Next     skein.SessionID `json:"next,omitempty"` // pass as after; empty: the end
 }
 
-// Leader is the answer of GET /v1/leader.
+// Leader is who leads one group.
 type Leader struct {
-	Region skein.Region `json:"region"`
+	Group  int          `json:"group"`
 	Leader skein.NodeID `json:"leader"` // empty: none is known
 	Me     bool         `json:"me"`
 	Term   uint64       `json:"term"`
 	Quorum bool         `json:"quorum"`
+}
+
+// Leaders is the answer of GET /v1/leader: the first group's, which is the only one unless the region has several, and all.
+type Leaders struct {
+	Region skein.Region `json:"region"`
+	Leader
+	Groups []Leader `json:"groups"`
 }
 
 // Build says what runs, as GET /version shows it.
@@ -140,7 +157,8 @@ type Status struct {
 	Goroutines  int               `json:"goroutines"`
 	Heap        uint64            `json:"heap_bytes"` // live objects and what is not yet swept
 	RSS         uint64            `json:"rss_bytes"`  // resident; 0 where the system does not tell
-	Group       GroupStatus       `json:"group"`
+	Group       GroupStatus       `json:"group"`      // the first one, which is the only one unless the region has several
+	Groups      []GroupStatus     `json:"groups"`
 	Regions     []Region          `json:"regions"`
 	Members     []Member          `json:"members"`
 }

@@ -16,14 +16,13 @@ import (
 
 // status writes everything at once.
 func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
-	group := s.cfg.Group.Status()
-	group.Voters, group.Spares = listed(group.Voters), listed(group.Spares)
+	groups := s.listGroups()
 	write(w, http.StatusOK, Status{
 		Node: s.cfg.Node, Region: s.cfg.Region, Zone: s.cfg.Zone, Incarnation: s.cfg.Incarnation,
 		Build: s.cfg.Build, PID: os.Getpid(), Uptime: time.Since(s.started).Seconds(),
 		Live: verdict(s.cfg.Health.Live()), Ready: verdict(s.cfg.Health.Ready()),
 		Goroutines: runtime.NumGoroutine(), Heap: heapBytes(), RSS: residentBytes(),
-		Group: group, Regions: s.listRegions(group), Members: s.listMembers(),
+		Group: groups[0], Groups: groups, Regions: s.listRegions(groups), Members: s.listMembers(),
 	})
 }
 
@@ -37,8 +36,17 @@ func (s *Server) listMembers() []Member {
 	return listed(list)
 }
 
+// listGroups gives the groups with no list that is null in JSON.
+func (s *Server) listGroups() []GroupStatus {
+	groups := s.cfg.Groups.Status()
+	for i := range groups {
+		groups[i].Voters, groups[i].Spares = listed(groups[i].Voters), listed(groups[i].Spares)
+	}
+	return groups
+}
+
 // listRegions sums the members up; what only the region itself knows is filled in for the local one.
-func (s *Server) listRegions(group GroupStatus) []Region {
+func (s *Server) listRegions(groups []GroupStatus) []Region {
 	byName := map[skein.Region]*Region{}
 	var names []skein.Region
 	for _, m := range s.cfg.Mesh.Members() {
@@ -55,12 +63,23 @@ func (s *Server) listRegions(group GroupStatus) []Region {
 	for _, name := range names {
 		r := byName[name]
 		if name == s.cfg.Region {
-			r.Local, r.Leader, r.Quorum, r.SurvivesZone = true, group.Leader, group.Quorum, group.SurvivesZone
+			r.local(groups)
 		}
+		r.Leaders = listed(r.Leaders)
 		slices.SortFunc(r.Zones, func(a, b Zone) int { return cmp.Compare(a.Zone, b.Zone) })
 		list = append(list, *r)
 	}
 	return list
+}
+
+// local fills in what only the region itself knows.
+func (r *Region) local(groups []GroupStatus) {
+	r.Local, r.Leader, r.Quorum, r.SurvivesZone = true, groups[0].Leader, true, true
+	for _, g := range groups {
+		r.Leaders = append(r.Leaders, g.Leader)
+		r.Quorum = r.Quorum && g.Quorum
+		r.SurvivesZone = r.SurvivesZone && g.SurvivesZone
+	}
 }
 
 // count takes one member in. A suspect still counts as alive: it is demoted, not lost.

@@ -57,8 +57,11 @@ func (f *fakeNode) Drain(ctx context.Context, node skein.NodeID, on bool) error 
 	return nil
 }
 
-func (f *fakeNode) Status() GroupStatus {
-	return GroupStatus{Role: "leader", Leader: "eu-a-1", Term: 3, Quorum: true, HashIndex: 9, Hash: "abcd", SurvivesZone: true}
+func (f *fakeNode) Status() []GroupStatus {
+	return []GroupStatus{
+		{Role: "leader", Leader: "eu-a-1", Term: 3, Quorum: true, HashIndex: 9, Hash: "abcd", SurvivesZone: true},
+		{Group: 1, Role: "follower", Leader: "eu-b-1", Term: 4, Quorum: true, SurvivesZone: true},
+	}
 }
 
 func (f *fakeNode) Sessions(_ context.Context, after skein.SessionID, limit int) ([]Session, error) {
@@ -93,7 +96,7 @@ func newFake() *fakeNode {
 func newServer(t *testing.T, f *fakeNode, change func(*Config)) *Server {
 	t.Helper()
 	cfg := Config{Node: "eu-a-1", Region: "eu", Zone: "a", Token: testToken, Build: Build{Version: "1.2.3"},
-		Mesh: f, Group: f, DeadLetters: f, Health: f,
+		Mesh: f, Groups: f, DeadLetters: f, Health: f,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "up 1\n") })}
 	if change != nil {
 		change(&cfg)
@@ -124,7 +127,9 @@ func TestRoutes(t *testing.T) {
 		want         string // part of the body
 	}{
 		{"GET", "/v1/members", 200, `{"members":[{"node":"eu-a-1"`},
-		{"GET", "/v1/leader", 200, `{"region":"eu","leader":"eu-a-1","me":true,"term":3,"quorum":true}`},
+		{"GET", "/v1/leader", 200, `{"region":"eu","group":0,"leader":"eu-a-1","me":true,"term":3,"quorum":true,"groups":[{"group":0,`},
+		{"GET", "/v1/groups", 200, `{"region":"eu","groups":[{"group":0,"role":"leader","leader":"eu-a-1"`},
+		{"GET", "/v1/groups", 200, `{"group":1,"role":"follower","leader":"eu-b-1"`},
 		{"GET", "/v1/sessions?limit=2", 200, `"next":"eu~s1"`},
 		{"GET", "/v1/sessions?limit=2&after=eu~s3", 200, `{"sessions":[{"session":"eu~s4"`},
 		{"GET", "/v1/sessions?after=eu~s9", 200, `{"sessions":[]}`},
@@ -142,6 +147,7 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/metrics", 200, "up 1"},
 		{"GET", "/version", 200, `"version":"1.2.3"`},
 		{"GET", "/debug/status", 200, `"hash_index":9,"hash":"abcd"`},
+		{"GET", "/debug/status", 200, `"groups":[{"group":0,"role":"leader"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.method+" "+tt.path, func(t *testing.T) {
@@ -210,8 +216,8 @@ func TestRegions(t *testing.T) {
 	}
 	want := []Region{
 		{Region: "eu", Zones: []Zone{{"a", 2, 2}, {"b", 1, 0}}, Nodes: 3, Alive: 2, Draining: 1, Voters: 1,
-			Local: true, Leader: "eu-a-1", Quorum: true, SurvivesZone: true},
-		{Region: "us", Zones: []Zone{{"a", 1, 1}}, Nodes: 1, Alive: 1, Voters: 1},
+			Local: true, Leader: "eu-a-1", Leaders: []skein.NodeID{"eu-a-1", "eu-b-1"}, Quorum: true, SurvivesZone: true},
+		{Region: "us", Zones: []Zone{{"a", 1, 1}}, Nodes: 1, Alive: 1, Voters: 1, Leaders: []skein.NodeID{}},
 	}
 	if fmt.Sprint(got.Regions) != fmt.Sprint(want) {
 		t.Errorf("got %+v\nwant %+v", got.Regions, want)
@@ -277,7 +283,7 @@ func TestRunStops(t *testing.T) {
 
 func TestNewWantsItsParts(t *testing.T) {
 	_, err := New(Config{})
-	if err == nil || !strings.Contains(err.Error(), "Node is empty") || !strings.Contains(err.Error(), "Mesh, Group, DeadLetters and Health") {
+	if err == nil || !strings.Contains(err.Error(), "Node is empty") || !strings.Contains(err.Error(), "Mesh, Groups, DeadLetters and Health") {
 		t.Errorf("got %v, want both faults", err)
 	}
 }
@@ -287,7 +293,7 @@ func FuzzSessionsQuery(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, query string) {
-		s, err := New(Config{Node: "n", Token: testToken, Mesh: newFake(), Group: newFake(), DeadLetters: newFake(), Health: newFake()})
+		s, err := New(Config{Node: "n", Token: testToken, Mesh: newFake(), Groups: newFake(), DeadLetters: newFake(), Health: newFake()})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -184,6 +184,15 @@ func setCount(to *int, it item) error {
 	return nil
 }
 
+func setGroups(to *int, it item) error {
+	n, err := strconv.Atoi(it.text)
+	if err != nil || n < 1 || n > node.MaxGroups {
+		return fmt.Errorf("%.80q: want a whole number from 1 to %d", it.text, node.MaxGroups)
+	}
+	*to = n
+	return nil
+}
+
 func addPrefix(to *[]node.GeoPrefix, it item) error {
 	p, err := netip.ParsePrefix(it.name)
 	if err != nil {

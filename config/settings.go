@@ -56,6 +56,8 @@ var settings = [...]setting{
 		set: func(c *node.Config, it item) error { return addPeer(&c.Abroad, it) }},
 	{key: "voters", shape: list, what: "the nodes that form the region's group when it is created",
 		set: func(c *node.Config, it item) error { return addVoter(&c.Voters, it) }},
+	{key: "groups", what: "into how many groups the region's sessions are divided, fixed when it is created",
+		set: func(c *node.Config, it item) error { return setGroups(&c.Groups, it) }},
 
 	{key: "files.ca", needed: true, what: "the certificates of the mesh CA (PEM)",
 		set: func(c *node.Config, it item) error { return setPath(&c.Files.CA, it) }},

@@ -102,7 +102,7 @@ func (c *coordinates) run(ctx context.Context) {
 func (c *coordinates) targets() []skein.NodeID {
 	self := c.mesh.config.Self
 	members := c.mesh.Members()
-	out := neighbours(self.Node, self.Region, "", members)
+	out := neighbours(self.Node, self.Region, nil, members)
 	var abroad []skein.NodeID
 	for _, m := range members {
 		if m.Region != self.Region && m.Voter && m.Status == Alive {

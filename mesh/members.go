@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/skein-mesh/skein"
@@ -40,10 +41,11 @@ func (m *Mesh) SetVoter(on bool) { m.setSelf(func(s *Member) { s.Voter = on }) }
 // SetLoad tells the others how busy this node is, 0 to 1. Small changes travel late.
 func (m *Mesh) SetLoad(load float32) { m.setSelf(func(s *Member) { s.Load = clampLoad(load) }) }
 
-// SetLeader names the leader of the region's group, which gets a tether too; empty: none is known.
-func (m *Mesh) SetLeader(id skein.NodeID) {
-	m.leader.Store(&id)
-	kick(m.retether)
+// SetLeaders names the leaders of the region's groups, which get a tether too. The list is the mesh's from then on.
+func (m *Mesh) SetLeaders(ids []skein.NodeID) {
+	if was := m.leaders.Swap(&ids); was == nil || !slices.Equal(*was, ids) {
+		kick(m.retether)
+	}
 }
 
 // setSelf changes what this node says about itself, and has the metadata spread when they are affected.

@@ -45,14 +45,14 @@ type Mesh struct {
 	snapshot atomic.Pointer[snapshot]
 	region   atomic.Pointer[pool]
 	global   atomic.Pointer[pool]
-	leader   atomic.Pointer[skein.NodeID]
+	leaders  atomic.Pointer[[]skein.NodeID]
 	leaving  atomic.Bool
 	handlers map[string]handler // complete before Run
 	links    *links
 	coords   *coordinates
 	tasks    tasks
 	remeta   chan struct{} // metadata has changed
-	retether chan struct{} // the leader has changed
+	retether chan struct{} // the leaders have changed
 	proofs   chan struct{} // one for each certificate that is asked for
 	counts   *counts
 

@@ -209,8 +209,8 @@ func (m *Mesh) lost(r skein.Runner, why string) {
 }
 
 // neighbours gives the members that self watches: all of a small region, else its successors by name; and the
-// leader.
-func neighbours(self skein.NodeID, region skein.Region, leader skein.NodeID, members []Member) []skein.NodeID {
+// leaders.
+func neighbours(self skein.NodeID, region skein.Region, leaders []skein.NodeID, members []Member) []skein.NodeID {
 	var ring []skein.NodeID
 	for _, m := range members {
 		if m.Region == region && (!m.gone() || m.Node == self) {
@@ -227,8 +227,10 @@ func neighbours(self skein.NodeID, region skein.Region, leader skein.NodeID, mem
 	for i := range max(count, 0) {
 		out = append(out, ring[(at+1+i)%len(ring)])
 	}
-	if leader != self && slices.Contains(ring, leader) && !slices.Contains(out, leader) {
-		out = append(out, leader)
+	for _, leader := range leaders {
+		if leader != self && slices.Contains(ring, leader) && !slices.Contains(out, leader) {
+			out = append(out, leader)
+		}
 	}
 	return out
 }

@@ -326,7 +326,7 @@ func TestNeighbours(t *testing.T) {
 		{"without the dead", "n00", "n01", dead, "[n02 n03]"},
 	}
 	for _, tt := range tests {
-		if got := fmt.Sprint(neighbours(tt.self, "eu", tt.leader, tt.members)); got != tt.want {
+		if got := fmt.Sprint(neighbours(tt.self, "eu", []skein.NodeID{tt.leader}, tt.members)); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
 	}

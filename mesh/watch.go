@@ -22,12 +22,12 @@ func (m *Mesh) keepTethers(ctx context.Context) {
 	}()
 	for {
 		changed := m.Changed()
-		var leader skein.NodeID
-		if l := m.leader.Load(); l != nil {
-			leader = *l
+		var leaders []skein.NodeID
+		if l := m.leaders.Load(); l != nil {
+			leaders = *l
 		}
 		want := map[skein.NodeID]bool{}
-		for _, id := range neighbours(m.config.Self.Node, m.config.Self.Region, leader, m.Members()) {
+		for _, id := range neighbours(m.config.Self.Node, m.config.Self.Region, leaders, m.Members()) {
 			want[id] = true
 			if watchers[id] == nil {
 				wctx, cancel := context.WithCancel(ctx)

@@ -13,10 +13,8 @@ import (
 	"github.com/skein-mesh/skein/mesh"
 )
 
-// serviceSession, serviceGroup, serviceRun and serviceRaft name the streams between nodes.
+// serviceSession, serviceRun and serviceOrder name streams between nodes; package replication names its own.
 const (
-	serviceRaft    = "raft"
-	serviceGroup   = "group"
 	serviceSession = "session"
 	serviceRun     = "run"
 	serviceOrder   = "order"

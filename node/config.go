@@ -10,6 +10,7 @@ import (
 	"github.com/skein-mesh/skein"
 	"github.com/skein-mesh/skein/inference"
 	"github.com/skein-mesh/skein/mesh"
+	"github.com/skein-mesh/skein/replication"
 )
 
 // Config is all that one node needs to know. The zero value of an optional field is its default.
@@ -30,6 +31,10 @@ type Config struct {
 	// Voters are the nodes that form the region's group when it is created; read only when Dir is empty.
 	// Every one of them must list the same. Later changes follow the membership.
 	Voters []skein.NodeID
+
+	// Groups is into how many groups the region's sessions are divided, each with its own leader: 1 to 8, 0: 1. It is
+	// fixed when the region is created; a node with another number refuses to start.
+	Groups int
 
 	Files Files
 
@@ -55,6 +60,9 @@ type Config struct {
 	// Engine replaces Model, for a simulated network; Run closes it. nil: Model.
 	Engine inference.Engine
 }
+
+// MaxGroups is the most that Config.Groups may be.
+const MaxGroups = replication.MaxGroups
 
 // Listen is where a node listens; the port 0 picks one.
 type Listen struct {

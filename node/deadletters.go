@@ -18,10 +18,10 @@ type deadLetters struct{ n *Node }
 
 // DeadLetters satisfies admin.DeadLetters.
 func (d deadLetters) DeadLetters(_ context.Context, after skein.SessionID, limit int) ([]admin.DeadLetter, skein.SessionID, error) {
-	if d.n.group.Status().Role == "none" {
+	if d.n.spectator() {
 		return nil, "", skein.Fault(skein.CodeRefused, "node %s keeps no replica: ask a voter", d.n.cfg.Node)
 	}
-	page, next, err := d.n.group.DeadLetters(after, limit)
+	page, next, err := d.n.region.DeadLetters(after, limit)
 	if err != nil {
 		return nil, "", err
 	}
@@ -95,7 +95,7 @@ func (d deadLetters) settle(ctx context.Context, id skein.SessionID, turn skein.
 }
 
 func (d deadLetters) propose(ctx context.Context, id skein.SessionID, body session.Body) (session.Result, error) {
-	res, err := d.n.group.Propose(ctx, session.Command{Session: id, At: time.Now().Truncate(time.Millisecond), Body: body})
+	res, err := d.n.region.Propose(ctx, session.Command{Session: id, At: time.Now().Truncate(time.Millisecond), Body: body})
 	if err != nil {
 		return session.Result{}, err
 	}

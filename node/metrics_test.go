@@ -85,18 +85,18 @@ func TestMetricsOfANode(t *testing.T) {
 		var got map[string]string
 		m.Eventually("three members", 10*time.Second, func() bool {
 			got = scrape(t, m.Net.Host(netip.MustParseAddr("10.0.9.9")), netip.AddrPortFrom(at, 8080))
-			return got[`skein_members{region="eu",status="alive"}`] == "3" && got["skein_group_survives_zone"] == "1"
+			return got[`skein_members{region="eu",status="alive"}`] == "3" && got[`skein_group_survives_zone{group="0"}`] == "1"
 		})
 		for name, want := range map[string]string{
-			`skein_members{region="eu",status="dead"}`: "0", "skein_group_leader": "1", "skein_group_voter": "1",
-			"skein_group_quorum": "1", "skein_group_voters": "3", "skein_draining": "0", "skein_mesh_unproved": "0",
-			`skein_dns_answers_total{rcode="refused"}`: "0", "skein_group_open_turns": "0",
+			`skein_members{region="eu",status="dead"}`: "0", `skein_group_leader{group="0"}`: "1", `skein_group_voter{group="0"}`: "1",
+			`skein_group_quorum{group="0"}`: "1", `skein_group_voters{group="0"}`: "3", "skein_draining": "0", "skein_mesh_unproved": "0",
+			`skein_dns_answers_total{rcode="refused"}`: "0", `skein_group_open_turns{group="0"}`: "0",
 		} {
 			if got[name] != want {
 				t.Errorf("%s is %q, want %s", name, got[name], want)
 			}
 		}
-		for _, name := range []string{"skein_group_term", "skein_group_applied_index", "skein_mesh_tethers", "skein_mesh_connections"} {
+		for _, name := range []string{`skein_group_term{group="0"}`, `skein_group_applied_index{group="0"}`, "skein_mesh_tethers", "skein_mesh_connections"} {
 			if v := got[name]; v == "" || v == "0" {
 				t.Errorf("%s is %q", name, v)
 			}

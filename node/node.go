@@ -32,7 +32,7 @@ type Node struct {
 
 	socket  *mesh.Socket
 	mesh    *mesh.Mesh
-	group   *replication.Group
+	region  *replication.Region
 	desk    *turn.Desk
 	answers *answers
 	gateway *gateway.Gateway
@@ -60,7 +60,7 @@ func New(cfg Config) (*Node, error) {
 		cfg: cfg, log: cfg.Log, meters: telemetry.New(),
 		place: skein.Place{Node: cfg.Node, Region: cfg.Region, Zone: cfg.Zone},
 	}
-	for _, step := range []func() error{n.openFiles, n.openSockets, n.openMesh, n.openGroup, n.openDesk, n.openGateway, n.openDNS, n.openAdmin} {
+	for _, step := range []func() error{n.openFiles, n.openSockets, n.openMesh, n.openRegion, n.openDesk, n.openGateway, n.openDNS, n.openAdmin} {
 		if err := step(); err != nil {
 			n.close()
 			return nil, err
@@ -71,9 +71,9 @@ func New(cfg Config) (*Node, error) {
 
 // close gives back what New opened, when Run will not.
 func (n *Node) close() {
-	if n.group != nil {
-		if err := n.group.Close(); err != nil { // does nothing after Run
-			n.log.Error("close the replica", "error", err)
+	if n.region != nil {
+		if err := n.region.Close(); err != nil { // does nothing after Run
+			n.log.Error("close the replicas", "error", err)
 		}
 	}
 	n.sockets.close()
@@ -122,7 +122,7 @@ func (n *Node) Run(ctx context.Context) error {
 	base, group, work, front := newStage(failed), newStage(failed), newStage(failed), newStage(failed)
 	base.run("socket", n.socket.Run)
 	base.run("mesh", n.mesh.Run)
-	group.run("group", n.group.Run)
+	group.run("group", n.region.Run)
 	work.run("turns", n.desk.Run)
 	work.run("failover", n.watch)
 	work.run("assistant", n.answers.run)
@@ -181,8 +181,8 @@ func (n *Node) SetDraining(on bool) {
 	n.log.Info("drain state set", "draining", on)
 }
 
-// Group is the replica that the node keeps of its region's group; tests compare replicas by it.
-func (n *Node) Group() *replication.Group { return n.group }
+// Region is the node's part in the groups of its region; tests compare replicas by it.
+func (n *Node) Region() *replication.Region { return n.region }
 
 // Mesh is the node's view of the membership.
 func (n *Node) Mesh() *mesh.Mesh { return n.mesh }

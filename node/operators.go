@@ -7,17 +7,19 @@ import (
 	"net/netip"
 	"runtime"
 	"runtime/debug"
+	"slices"
 
 	"github.com/skein-mesh/skein"
 	"github.com/skein-mesh/skein/admin"
 	"github.com/skein-mesh/skein/mesh"
+	"github.com/skein-mesh/skein/replication"
 )
 
 func (n *Node) openAdmin() error {
 	var err error
 	n.admin, err = admin.New(admin.Config{
 		Node: n.cfg.Node, Region: n.cfg.Region, Zone: n.cfg.Zone, Incarnation: n.self.Incarnation, Build: Build(),
-		Token: n.secrets.admin, Mesh: adminMesh{n}, Group: adminGroup{n},
+		Token: n.secrets.admin, Mesh: adminMesh{n}, Groups: adminGroups{n},
 		DeadLetters: deadLetters{n}, Health: health{n}, Metrics: n.metrics(), Log: n.log,
 		Refused: func(c skein.Code) {
 			n.meters.Counter("skein_admin_refused_total", "Operators' requests that were refused, by code.", label("code", c.String())).Inc()
@@ -53,13 +55,18 @@ type adminMesh struct{ n *Node }
 
 // Members satisfies admin.Mesh.
 func (a adminMesh) Members() []admin.Member {
-	leader, _ := a.n.group.Leader()
+	leads := map[skein.NodeID]int{}
+	for _, g := range a.n.region.Groups() {
+		if leader, ok := g.Leader(); ok {
+			leads[leader]++
+		}
+	}
 	var out []admin.Member
 	for _, m := range a.n.mesh.Members() {
 		rtt, _ := a.n.mesh.RTT(m.Node)
 		am := admin.Member{
 			Node: m.Node, Region: m.Region, Zone: m.Zone, Incarnation: m.Incarnation, Status: m.Status.String(),
-			Draining: m.Draining, Voter: m.Voter, Leader: m.Node == leader, Load: m.Load,
+			Draining: m.Draining, Voter: m.Voter, Leader: leads[m.Node] > 0, Leads: leads[m.Node], Load: m.Load,
 			RTT: float64(rtt.Microseconds()) / 1000, Since: m.Since, QUIC: texts(m.QUIC), HTTPS: texts(m.HTTPS),
 		}
 		if m.DNS.IsValid() {
@@ -86,17 +93,25 @@ func texts(list []netip.AddrPort) []string {
 	return out
 }
 
-// adminGroup shows the region's group to operators.
-type adminGroup struct{ n *Node }
+// adminGroups shows the region's groups to operators.
+type adminGroups struct{ n *Node }
 
-// Status satisfies admin.Group.
-func (a adminGroup) Status() admin.GroupStatus {
-	st := a.n.group.Status()
-	index, hash := a.n.group.Hash()
+// Status satisfies admin.Groups.
+func (a adminGroups) Status() []admin.GroupStatus {
+	var out []admin.GroupStatus
+	for i, g := range a.n.region.Groups() {
+		out = append(out, a.n.groupStatus(i, g))
+	}
+	return out
+}
+
+func (n *Node) groupStatus(number int, g *replication.Group) admin.GroupStatus {
+	st := g.Status()
+	index, hash := g.Hash()
 	return admin.GroupStatus{
-		Role: st.Role, Leader: st.Leader, Term: st.Term, Quorum: a.n.group.Quorum(), Applied: st.Applied, Durable: st.Durable,
+		Group: number, Role: st.Role, Leader: st.Leader, Term: st.Term, Quorum: g.Quorum(), Applied: st.Applied, Durable: st.Durable,
 		Commit: st.Commit, HashIndex: index, Hash: hex.EncodeToString(hash[:]), Voters: st.Voters, Spares: st.Spares,
-		Sessions: st.Sessions, OpenTurns: st.OpenTurns, DeadLetters: st.DeadLetters, SurvivesZone: st.SurvivesZone && a.n.oneZoneToSpare(st.Voters),
+		Sessions: st.Sessions, OpenTurns: st.OpenTurns, DeadLetters: st.DeadLetters, SurvivesZone: st.SurvivesZone && n.oneZoneToSpare(st.Voters),
 	}
 }
 
@@ -117,12 +132,17 @@ func (n *Node) oneZoneToSpare(voters []skein.NodeID) bool {
 	return alive > len(voters)/2
 }
 
-// Sessions satisfies admin.Group.
-func (a adminGroup) Sessions(_ context.Context, after skein.SessionID, limit int) ([]admin.Session, error) {
-	if a.n.group.Status().Role == "none" {
+// spectator reports whether this node keeps no replica of some group, so that it cannot list sessions.
+func (n *Node) spectator() bool {
+	return slices.ContainsFunc(n.region.Groups(), func(g *replication.Group) bool { return g.Status().Role == "none" })
+}
+
+// Sessions satisfies admin.Groups.
+func (a adminGroups) Sessions(_ context.Context, after skein.SessionID, limit int) ([]admin.Session, error) {
+	if a.n.spectator() {
 		return nil, skein.Fault(skein.CodeRefused, "node %s keeps no replica: ask a voter", a.n.cfg.Node)
 	}
-	states, err := a.n.group.Sessions(after, limit)
+	states, err := a.n.region.Sessions(after, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -153,8 +173,8 @@ func (h health) Ready() error {
 	switch {
 	case h.n.mesh.Self().Draining:
 		return errors.New("draining")
-	case !h.n.group.Quorum():
-		return errors.New("the region's group has no leader that is heard here")
+	case !h.n.region.Quorum():
+		return errors.New("a group of the region has no leader that is heard here")
 	}
 	return nil
 }

@@ -40,18 +40,21 @@ func (n *Node) openMesh() error {
 	return nil
 }
 
-func (n *Node) openGroup() error {
+func (n *Node) openRegion() error {
 	key := n.secrets.secret.SnapshotKey()
 	var err error
-	n.group, err = replication.Open(replication.Config{
-		Node: n.cfg.Node, Region: n.cfg.Region, Zone: n.cfg.Zone, Dir: n.replicaDir(),
-		Layer: n.mesh.RaftLayer(serviceRaft), Voters: n.cfg.Voters, Peers: groupPeers{n}, Log: n.log,
-		Unreadable: func() { n.badStream(serviceGroup) }, RTT: n.roundTrip, SnapshotKey: key[:],
+	n.region, err = replication.OpenRegion(replication.RegionConfig{
+		Config: replication.Config{
+			Node: n.cfg.Node, Region: n.cfg.Region, Zone: n.cfg.Zone, Dir: n.replicaDir(),
+			Voters: n.cfg.Voters, Peers: groupPeers{n}, Log: n.log,
+			Unreadable: func() { n.badStream(replication.Service) }, RTT: n.roundTrip, SnapshotKey: key[:],
+		},
+		Groups: n.cfg.Groups, Layers: n.mesh.RaftLayer,
 	})
 	if err != nil {
 		return err
 	}
-	n.mesh.HandleRegion(serviceGroup, n.group.Serve)
+	n.region.Handle(n.mesh.HandleRegion)
 	return nil
 }
 
@@ -61,7 +64,7 @@ func (n *Node) roundTrip(node skein.NodeID) time.Duration {
 	return rtt
 }
 
-// groupPeers shows the region's members to the group.
+// groupPeers shows the region's members to the groups.
 type groupPeers struct{ n *Node }
 
 // Candidates satisfies replication.Peers.
@@ -127,7 +130,7 @@ func (n *Node) openGateway() error {
 	return nil
 }
 
-// reportLoad tells the mesh how busy this node is, and which part it plays in the group.
+// reportLoad tells the mesh how busy this node is, and whether it votes.
 func (n *Node) reportLoad(ctx context.Context) error {
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
@@ -138,8 +141,9 @@ func (n *Node) reportLoad(ctx context.Context) error {
 		case <-tick.C:
 		}
 		n.mesh.SetLoad(min(1, float32(n.desk.Running())/fullLoad))
-		st := n.group.Status()
-		n.mesh.SetVoter(slices.Contains(st.Voters, n.cfg.Node))
+		n.mesh.SetVoter(slices.ContainsFunc(n.region.Groups(), func(g *replication.Group) bool {
+			return slices.Contains(g.Status().Voters, n.cfg.Node)
+		}))
 	}
 }
 

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -28,7 +29,9 @@ func (s *scraper) scrape() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.members()
-	s.group()
+	for i, g := range s.n.region.Groups() {
+		s.group(label("group", strconv.Itoa(i)), g)
+	}
 	s.dns()
 	s.n.meters.Gauge("skein_turns_running", "Turns that run at this node.").Set(float64(s.n.desk.Running()))
 }
@@ -53,13 +56,13 @@ func (s *scraper) members() {
 	}
 }
 
-// group shows where this node's replica of the region's group stands.
-func (s *scraper) group() {
-	set := func(name, help string, v float64) { s.n.meters.Gauge(name, help).Set(v) }
-	st := s.n.group.Status()
-	set("skein_group_leader", "1 while this node leads its region's group.", truth(st.Role == "leader"))
-	set("skein_group_voter", "1 while this node votes in its region's group.", truth(slices.Contains(st.Voters, s.n.cfg.Node)))
-	set("skein_group_quorum", "1 while the group has a leader that this node hears.", truth(s.n.group.Quorum()))
+// group shows where this node's replica of one group stands.
+func (s *scraper) group(number telemetry.Label, g *replication.Group) {
+	set := func(name, help string, v float64) { s.n.meters.Gauge(name, help, number).Set(v) }
+	st := g.Status()
+	set("skein_group_leader", "1 while this node leads the group.", truth(st.Role == "leader"))
+	set("skein_group_voter", "1 while this node votes in the group.", truth(slices.Contains(st.Voters, s.n.cfg.Node)))
+	set("skein_group_quorum", "1 while the group has a leader that this node hears.", truth(g.Quorum()))
 	set("skein_group_survives_zone", "1 while the group keeps its majority if any one zone is lost.", truth(st.SurvivesZone && s.n.oneZoneToSpare(st.Voters)))
 	set("skein_group_fenced", "1 while this node has set its state aside and rebuilds it.", truth(st.Fenced))
 	set("skein_group_disk_hung", "1 while a write to the log has run for more than two seconds.", truth(st.DiskHung))
@@ -113,17 +116,17 @@ func truth(b bool) float64 {
 	return 0
 }
 
-// timedStore is the group, with the time of each proposal taken.
+// timedStore is the region's groups, with the time of each proposal taken.
 type timedStore struct {
-	*replication.Group
+	*replication.Region
 	took   *telemetry.Histogram
 	failed func(skein.Code)
 }
 
 func (n *Node) timed() timedStore {
 	return timedStore{
-		Group: n.group,
-		took:  n.meters.Histogram("skein_commit_seconds", "From a proposal of this node's turns to its commit.", telemetry.Seconds()),
+		Region: n.region,
+		took:   n.meters.Histogram("skein_commit_seconds", "From a proposal of this node's turns to its commit.", telemetry.Seconds()),
 		failed: func(c skein.Code) {
 			n.meters.Counter("skein_commit_errors_total", "Proposals of this node's turns that were not known to be committed, by code.", label("code", c.String())).Inc()
 		},
@@ -133,7 +136,7 @@ func (n *Node) timed() timedStore {
 // Propose satisfies turn.Store.
 func (s timedStore) Propose(ctx context.Context, cmds ...session.Command) ([]session.Result, error) {
 	began := time.Now()
-	res, err := s.Group.Propose(ctx, cmds...)
+	res, err := s.Region.Propose(ctx, cmds...)
 	if err != nil {
 		s.failed(skein.CodeOf(err))
 		return res, err

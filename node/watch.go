@@ -3,11 +3,13 @@ package node
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/skein-mesh/skein"
 	"github.com/skein-mesh/skein/failover"
 	"github.com/skein-mesh/skein/mesh"
+	"github.com/skein-mesh/skein/replication"
 	"github.com/skein-mesh/skein/session"
 )
 
@@ -18,28 +20,36 @@ const (
 	maxActs    = 32 // actions under way at once; the machine holds the others back
 )
 
-// watcher feeds the failover machine and carries out what it decides. All but act runs on one goroutine.
+// watcher feeds the failover machines, one of each group, and carries out what they decide. All but act runs on one
+// goroutine.
 type watcher struct {
-	n       *Node
-	machine *failover.Machine
-	began   time.Time
-	done    chan failover.ActionDone
-	slots   chan struct{}
-	stage   *stage // of the actions
+	n        *Node
+	machines []*failover.Machine // by the number of the group
+	began    time.Time
+	done     chan outcome
+	slots    chan struct{}
+	stage    *stage // of the actions
 }
 
-// watch runs the failover machine of this node's region until ctx ends.
+// outcome is how an action of a group's machine ended.
+type outcome struct {
+	group int
+	failover.ActionDone
+}
+
+// watch runs the failover machines of this node's region until ctx ends.
 func (n *Node) watch(ctx context.Context) error {
 	w := &watcher{
-		n: n, machine: failover.New(failover.Config{InFlight: maxActs}), began: time.Now(),
-		done: make(chan failover.ActionDone), slots: make(chan struct{}, maxActs),
-		stage: newStage(make(chan error, 1)),
+		n: n, began: time.Now(), done: make(chan outcome), slots: make(chan struct{}, maxActs), stage: newStage(make(chan error, 1)),
+	}
+	for range n.region.Groups() {
+		w.machines = append(w.machines, failover.New(failover.Config{InFlight: maxActs}))
 	}
 	defer w.stage.stop()
 	tick := time.NewTicker(watchTick)
 	defer tick.Stop()
 	for {
-		changed, led := n.mesh.Changed(), n.group.LeaderChanged()
+		changed, led := n.mesh.Changed(), n.region.LeaderChanged()
 		w.feed()
 		select {
 		case <-ctx.Done():
@@ -47,43 +57,56 @@ func (n *Node) watch(ctx context.Context) error {
 		case <-changed:
 		case <-led:
 		case d := <-w.done:
-			w.step(d)
+			w.step(d.group, d.ActionDone)
 		case <-tick.C:
 		}
 	}
 }
 
-// feed tells the machine all that this node knows; what it knew already is without effect.
+// feed tells the machines all that this node knows; what they knew already is without effect.
 func (w *watcher) feed() {
 	for _, m := range w.n.mesh.Members() {
 		if m.Region != w.n.cfg.Region {
 			continue
 		}
-		r := skein.Runner{Node: m.Node, Incarnation: m.Incarnation}
-		switch m.Status {
-		case mesh.Alive:
-			w.step(failover.NodeUp{Runner: r, Zone: m.Zone, Voter: m.Voter})
-			w.step(failover.NodeDraining{Node: m.Node, Draining: m.Draining})
-		case mesh.Suspect:
-			w.step(failover.NodeSuspect{Runner: r, Zone: m.Zone})
-		default:
-			w.step(failover.NodeDead{Runner: r, Zone: m.Zone})
+		for i := range w.machines {
+			w.feedMember(i, m)
 		}
 	}
-	leader, _ := w.n.group.Leader()
-	me := w.n.group.IsLeader()
-	w.n.mesh.SetLeader(leader)
-	w.step(failover.Leader{Node: leader, Me: me})
-	if me && !w.n.cfg.NoTakeover {
-		w.step(w.openTurns())
+	var leaders []skein.NodeID
+	for i, g := range w.n.region.Groups() {
+		leader, known := g.Leader()
+		if known && !slices.Contains(leaders, leader) {
+			leaders = append(leaders, leader)
+		}
+		me := g.IsLeader()
+		w.step(i, failover.Leader{Node: leader, Me: me})
+		if me && !w.n.cfg.NoTakeover {
+			w.step(i, openTurns(g))
+		}
+		w.step(i, failover.Tick{})
 	}
-	w.step(failover.Tick{})
+	slices.Sort(leaders)
+	w.n.mesh.SetLeaders(leaders)
 }
 
-func (w *watcher) openTurns() failover.Turns {
-	now := w.n.group.Clock()
+func (w *watcher) feedMember(group int, m mesh.Member) {
+	r := skein.Runner{Node: m.Node, Incarnation: m.Incarnation}
+	switch m.Status {
+	case mesh.Alive:
+		w.step(group, failover.NodeUp{Runner: r, Zone: m.Zone, Voter: m.Voter})
+		w.step(group, failover.NodeDraining{Node: m.Node, Draining: m.Draining})
+	case mesh.Suspect:
+		w.step(group, failover.NodeSuspect{Runner: r, Zone: m.Zone})
+	default:
+		w.step(group, failover.NodeDead{Runner: r, Zone: m.Zone})
+	}
+}
+
+func openTurns(g *replication.Group) failover.Turns {
+	now := g.Clock()
 	var out failover.Turns
-	for _, o := range w.n.group.OpenTurns() {
+	for _, o := range g.OpenTurns() {
 		t := o.Turn
 		out.Open = append(out.Open, failover.Turn{
 			Session: o.Session, Turn: t.ID, Attempt: t.Attempt, Runner: t.Runner,
@@ -93,14 +116,29 @@ func (w *watcher) openTurns() failover.Turns {
 	return out
 }
 
-func (w *watcher) step(ev failover.Event) {
-	for _, a := range w.machine.Step(time.Since(w.began), ev) {
-		w.carryOut(a)
+func (w *watcher) step(group int, ev failover.Event) {
+	for _, a := range w.machines[group].Step(time.Since(w.began), ev) {
+		w.carryOut(group, a)
 	}
 }
 
-func (w *watcher) carryOut(a failover.Action) {
+func (w *watcher) carryOut(group int, a failover.Action) {
 	n := w.n
+	switch a := a.(type) {
+	case failover.TakeTurn:
+		w.act(group, a, func(ctx context.Context) error { return n.takeTurn(ctx, a) })
+	case failover.HandLeadership:
+		n.log.Info("leadership is handed over, since this node drains", "group", group)
+		w.act(group, a, n.region.Groups()[group].TransferLeadership)
+	default: // of nodes and zones every group's machine says the same
+		if group == 0 {
+			n.tell(a)
+		}
+	}
+}
+
+// tell logs what a machine says of nodes and zones; clients learn it from the membership.
+func (n *Node) tell(a failover.Action) {
 	switch a := a.(type) {
 	case failover.Demote:
 		n.log.Info("node gets no new clients", "peer", a.Node)
@@ -110,16 +148,11 @@ func (w *watcher) carryOut(a failover.Action) {
 		n.log.Warn("zone lost", "zone", a.Zone)
 	case failover.ZoneBack:
 		n.log.Info("zone back", "zone", a.Zone)
-	case failover.TakeTurn:
-		w.act(a, func(ctx context.Context) error { return n.takeTurn(ctx, a) })
-	case failover.HandLeadership:
-		n.log.Info("leadership is handed over", "to", a.To)
-		w.act(a, n.group.TransferLeadership)
 	}
 }
 
 // act carries one action out beside the loop and reports how it ended.
-func (w *watcher) act(a failover.Action, f func(context.Context) error) {
+func (w *watcher) act(group int, a failover.Action, f func(context.Context) error) {
 	w.stage.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(w.stage.ctx, actTimeout)
 		defer cancel()
@@ -133,7 +166,7 @@ func (w *watcher) act(a failover.Action, f func(context.Context) error) {
 			w.n.log.Warn("action is tried again", "action", fmt.Sprintf("%T", a), "error", err)
 		}
 		select {
-		case w.done <- failover.ActionDone{Action: a, Err: err}:
+		case w.done <- outcome{group, failover.ActionDone{Action: a, Err: err}}:
 		case <-w.stage.ctx.Done():
 		}
 	})
@@ -156,7 +189,7 @@ func (n *Node) takeTurn(ctx context.Context, a failover.TakeTurn) error {
 	if !ok {
 		return skein.Fault(skein.CodeUnknownNode, "no node %q", a.To.Node)
 	}
-	res, err := n.group.Propose(ctx, session.Command{Session: a.Session, At: time.Now().Truncate(time.Millisecond), Body: session.Start{
+	res, err := n.region.Propose(ctx, session.Command{Session: a.Session, At: time.Now().Truncate(time.Millisecond), Body: session.Start{
 		Turn: a.Turn, Attempt: a.Attempt, Runner: a.To, Place: skein.Place{Node: m.Node, Region: m.Region, Zone: m.Zone},
 	}})
 	switch {

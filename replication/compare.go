@@ -27,8 +27,6 @@ const (
 	keptHashes    = 64               // newest ones, and as many sparse ones
 )
 
-var errDiverged = errors.New("this replica differs from the majority; it is set aside and rebuilt at the next start")
-
 // checkpoint is the rolling hash behind one log entry.
 type checkpoint struct {
 	index uint64
@@ -156,7 +154,7 @@ func (g *Group) compare(ctx context.Context, r *raft.Raft) {
 			g.outcast.Store(true)
 			err := writeNote(g.cfg.Dir, rebuildFile)
 			g.handOver(ctx, r)
-			g.fatal(errors.Join(fmt.Errorf("group %d: %w", g.cfg.Group, errDiverged), err))
+			g.fatal(errors.Join(fmt.Errorf("group %d: %w", g.cfg.Group, ErrDiverged), err))
 			return
 		}
 	}

@@ -106,8 +106,8 @@ func TestReplicaThatDiffersIsRebuilt(t *testing.T) {
 				node := wrong.cfg.Node
 				select {
 				case err := <-wrong.done:
-					if !errors.Is(err, errDiverged) {
-						t.Errorf("run: got %v, want %v", err, errDiverged)
+					if !errors.Is(err, ErrDiverged) {
+						t.Errorf("run: got %v, want %v", err, ErrDiverged)
 					}
 				case <-time.After(2 * compareEvery):
 					t.Fatal("the replica that differs goes on")

@@ -112,8 +112,8 @@ func TestLeaderWithHungDiskFallsSilentThenEnds(t *testing.T) {
 		}
 		c.propose(old, openCmd(2)) // goes to the successor
 		err := <-old.done
-		if took := time.Since(hung); !errors.Is(err, errDiskHung) || took < diskHungExit || took > diskHungExit+3*time.Second {
-			t.Errorf("run: got %v after %v, want %v after %v", err, took, errDiskHung, diskHungExit)
+		if took := time.Since(hung); !errors.Is(err, ErrDiskHung) || took < diskHungExit || took > diskHungExit+3*time.Second {
+			t.Errorf("run: got %v after %v, want %v after %v", err, took, ErrDiskHung, diskHungExit)
 		}
 		if err := <-lost; !errors.Is(err, skein.ErrUnknownOutcome) {
 			t.Errorf("the proposal in the hung write: got %v, want %v", err, skein.ErrUnknownOutcome)
@@ -147,8 +147,8 @@ func TestStopDoesNotWaitForAHungDisk(t *testing.T) {
 		began := time.Now()
 		follower.stop()
 		err := <-follower.done
-		if took := time.Since(began); !errors.Is(err, errDiskHung) || took > diskHungExit+2*time.Second {
-			t.Errorf("run: got %v after %v, want %v after at most %v", err, took, errDiskHung, diskHungExit)
+		if took := time.Since(began); !errors.Is(err, ErrDiskHung) || took > diskHungExit+2*time.Second {
+			t.Errorf("run: got %v after %v, want %v after at most %v", err, took, ErrDiskHung, diskHungExit)
 		}
 		delete(c.nodes, follower.cfg.Node)
 		c.fabric.down(follower.cfg.Node)
@@ -303,11 +303,11 @@ func TestCloseDoesNotWaitForAHungFlush(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- g.closeDisk() }()
-	g.fatal(errDiskHung) // as the watch over the flush does
+	g.fatal(ErrDiskHung) // as the watch over the flush does
 	select {
 	case err := <-ended:
-		if !errors.Is(err, errDiskHung) {
-			t.Errorf("close: got %v, want %v", err, errDiskHung)
+		if !errors.Is(err, ErrDiskHung) {
+			t.Errorf("close: got %v, want %v", err, ErrDiskHung)
 		}
 	case <-time.After(diskHungExit):
 		t.Error("close waits for a flush that hangs")

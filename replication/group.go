@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/skein-mesh/skein"
 )
 
 // logCacheEntries is how many of the newest log entries stay in memory for the followers.
@@ -39,6 +41,9 @@ type Group struct {
 	outcast   atomic.Bool   // this replica is wrong: it answers nothing until it ends
 	forming   atomic.Bool   // a listed voter with an empty directory, which asks the others first
 	asking    chan struct{} // capacity 1: one search for the leader at a time
+
+	compacting chan struct{}          // capacity 1, shared by the groups on one disk
+	leads      func(skein.NodeID) int // how many groups of the region a node leads; nil: there is no other group
 
 	failOnce sync.Once
 	failed   chan struct{} // closed by the first fatal error
@@ -70,7 +75,7 @@ func Open(cfg Config) (*Group, error) {
 	g := &Group{
 		cfg: cfg, log: cfg.Log.With("node", string(cfg.Node), "group", cfg.Group),
 		failed: make(chan struct{}), closing: make(chan struct{}), closed: make(chan struct{}),
-		asking: make(chan struct{}, 1),
+		asking: make(chan struct{}, 1), compacting: make(chan struct{}, 1),
 	}
 	g.heartbeat.Store(int64(cfg.Timing.Heartbeat))
 	g.raftLog = newRaftLog(g.log)
@@ -172,7 +177,7 @@ func (g *Group) Close() error {
 // fatal ends Run with err; the first one counts. It may be called from any goroutine and does not block.
 func (g *Group) fatal(err error) {
 	g.failOnce.Do(func() {
-		g.failure = err
+		g.failure = classified(err)
 		close(g.failed)
 	})
 }

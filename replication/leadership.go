@@ -23,6 +23,7 @@ func compareIDs(a, b skein.SessionID) int { return strings.Compare(string(a), st
 // leadership is who leads, as this node knows it.
 type leadership struct {
 	node     skein.NodeID
+	bell     *bell // of the region; nil: none
 	notify   <-chan bool
 	observed chan raft.Observation
 
@@ -51,14 +52,22 @@ func (l *leadership) observe(r *raft.Raft) {
 
 // set runs f and tells those who wait when the answer of leader or isLeader changed.
 func (l *leadership) set(f func()) {
+	if l.setQuietly(f) && l.bell != nil {
+		l.bell.ring()
+	}
+}
+
+func (l *leadership) setQuietly(f func()) (changed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	id, leads := l.leaderLocked(), l.leads
 	f()
-	if id != l.leaderLocked() || leads != l.leads {
-		close(l.changed)
-		l.changed = make(chan struct{})
+	if id == l.leaderLocked() && leads == l.leads {
+		return false
 	}
+	close(l.changed)
+	l.changed = make(chan struct{})
+	return true
 }
 
 func (l *leadership) leaderLocked() skein.NodeID {

@@ -199,7 +199,7 @@ func (k *keeper) act(ctx context.Context, free, total uint64) {
 	}
 	switch is {
 	case roomy:
-		if free > 2*reserveBytes+softLeft {
+		if g.cfg.Group == 0 && free > 2*reserveBytes+softLeft { // one on a disk is enough
 			if err := makeReserve(g.cfg.Dir); err != nil {
 				g.log.Debug("no reserve on the disk", "err", err)
 			}
@@ -216,13 +216,24 @@ func (k *keeper) act(ctx context.Context, free, total uint64) {
 	}
 	if k.compacted.IsZero() || time.Since(k.compacted) >= compactPause || is == hard && was != hard {
 		k.compacted = time.Now()
-		k.jobs.Go(func() { g.compact(k.r, free) })
+		k.jobs.Go(func() { g.compact(ctx, k.r) })
 	}
 }
 
-// compact takes a snapshot, so that the log behind it goes. It needs room for a copy of the state.
-func (g *Group) compact(r *raft.Raft, free uint64) {
+// compact takes a snapshot, so that the log behind it goes. It needs room for a copy of the state; the groups on a disk
+// take turns.
+func (g *Group) compact(ctx context.Context, r *raft.Raft) {
+	select {
+	case g.compacting <- struct{}{}:
+		defer func() { <-g.compacting }()
+	case <-ctx.Done():
+		return
+	}
 	info, err := os.Stat(g.disk.store.path())
+	var free uint64
+	if err == nil {
+		free, _, err = g.cfg.Space()
+	}
 	if err == nil && uint64(info.Size()) > free {
 		err = fmt.Errorf("a snapshot takes %d bytes, %d are left", info.Size(), free)
 	}
@@ -242,6 +253,28 @@ func (g *Group) roomierHeir(r *raft.Raft) bool {
 		}
 	}
 	return false
+}
+
+// measured asks how much room a disk has at most every half spaceEvery, for all groups on it.
+type measured struct {
+	ask func() (free, total uint64, err error)
+
+	mu          sync.Mutex // guards the fields below
+	at          time.Time
+	free, total uint64
+	err         error
+}
+
+func newMeasured(ask func() (free, total uint64, err error)) *measured { return &measured{ask: ask} }
+
+func (m *measured) get() (free, total uint64, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.at.IsZero() || time.Since(m.at) >= spaceEvery/2 {
+		m.free, m.total, m.err = m.ask()
+		m.at = time.Now()
+	}
+	return m.free, m.total, m.err
 }
 
 // makeReserve takes the reserve on the disk unless it is there.

@@ -102,8 +102,11 @@ func (g *Group) survivesZone(voters []skein.NodeID) bool {
 	return survivesZone(zones)
 }
 
-// announce says once, when the group is up, whether it survives the loss of a zone.
+// announce says once, when the first group is up, whether the region survives the loss of a zone.
 func (g *Group) announce(ctx context.Context) {
+	if g.cfg.Group != 0 {
+		return
+	}
 	t := time.NewTicker(reconcileEvery)
 	defer t.Stop()
 	for since := time.Now(); ; {

@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,10 +31,7 @@ func (g *Group) TransferLeadership(ctx context.Context) error {
 	}
 	heirs := g.heirs(r)
 	for i, id := range heirs[:min(transferTries, len(heirs))] {
-		// Its future is not waited for: an interrupted transfer never answers it.
-		r.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(id))
-		if g.awaitLoss(ctx, r) {
-			g.log.Info("leadership handed over", "to", id)
+		if g.transferTo(ctx, id) {
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -44,13 +42,35 @@ func (g *Group) TransferLeadership(ctx context.Context) error {
 	return skein.Fault(skein.CodeRefused, "no healthy voter took over the leadership")
 }
 
+// transferTo hands leadership to one voter, and reports whether this node has lost it.
+func (g *Group) transferTo(ctx context.Context, id skein.NodeID) bool {
+	r := g.raft.Load()
+	if r == nil {
+		return false
+	}
+	// Its future is not waited for: an interrupted transfer never answers it.
+	r.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(id))
+	if !g.awaitLoss(ctx, r) {
+		return false
+	}
+	g.log.Info("leadership handed over", "to", id)
+	return true
+}
+
 // heirs lists the voters that may take over, those that go on running first.
 func (g *Group) heirs(r *raft.Raft) []skein.NodeID {
+	staying, leaving, full := g.ranked(r)
+	return slices.Concat(staying, leaving, full)
+}
+
+// ranked gives the healthy voters but this one: those that stay, those that drain, and those whose disk is full. Who
+// leads fewest groups comes first; among equals each group begins with another one, so that a node which hands over
+// all that it leads spreads them.
+func (g *Group) ranked(r *raft.Raft) (staying, leaving, full []skein.NodeID) {
 	seen := map[skein.NodeID]Candidate{}
 	for _, c := range g.cfg.Peers.Candidates() {
 		seen[c.Node] = c
 	}
-	var staying, leaving, full []skein.NodeID
 	for _, s := range r.GetConfiguration().Configuration().Servers {
 		id := skein.NodeID(s.ID)
 		c, ok := seen[id]
@@ -64,7 +84,25 @@ func (g *Group) heirs(r *raft.Raft) []skein.NodeID {
 			staying = append(staying, id)
 		}
 	}
-	return slices.Concat(staying, leaving, full)
+	for _, list := range [][]skein.NodeID{staying, leaving, full} {
+		g.rotate(list)
+	}
+	return staying, leaving, full
+}
+
+func (g *Group) rotate(list []skein.NodeID) {
+	if g.leads == nil || len(list) < 2 {
+		return
+	}
+	at := int(g.cfg.Group) % len(list)
+	turned := slices.Concat(list[at:], list[:at])
+	slices.SortStableFunc(turned, func(a, b skein.NodeID) int { return cmp.Compare(g.leads(a), g.leads(b)) })
+	copy(list, turned)
+}
+
+// reached reports whether a follower has confirmed an index.
+func (g *Group) reached(id skein.NodeID, index uint64) bool {
+	return index > 0 && g.transport.progress(raft.ServerID(id)) >= index
 }
 
 // awaitLoss waits until this node no longer leads, for as long as a transfer may take.

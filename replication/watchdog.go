@@ -18,13 +18,12 @@ const (
 	diskHungExit  = 10 * time.Second
 )
 
-var errDiskHung = errors.New("the disk hangs")
-
 // watchedLog is the log and stable store that raft sees. The first error of a write or a damaged entry is fatal
 // and sticks: after a failed append the record may be on disk all the same and commit later.
 type watchedLog struct {
 	inner  rawLog
 	fatal  func(error)
+	disk   func() bool // whether any log on this disk hangs; nil: there are no others
 	live   atomic.Bool // raft runs: its goroutines are ended rather than let into a panic
 	since  atomic.Int64
 	broken atomic.Pointer[error]
@@ -43,8 +42,17 @@ func newWatchedLog(inner rawLog, fatal func(error)) *watchedLog {
 	return &watchedLog{inner: inner, fatal: fatal, epoch: time.Now()}
 }
 
-// hung reports whether a write has run for longer than a leader may stay silent about it.
+// hung reports whether a write, to this log or another one on its disk, has run for longer than a leader may stay silent
+// about it.
 func (w *watchedLog) hung() bool {
+	if w.disk != nil {
+		return w.disk()
+	}
+	return w.stuck()
+}
+
+// stuck is hung for this log alone.
+func (w *watchedLog) stuck() bool {
 	since := w.since.Load()
 	return since != 0 && time.Since(w.epoch)-time.Duration(since) > diskHungQuiet
 }
@@ -62,12 +70,12 @@ func (w *watchedLog) timed(what string, f func() error) error {
 		return *err
 	}
 	exit := time.AfterFunc(diskHungExit, func() {
-		w.fatal(fmt.Errorf("%s: %w: it has run for %v", what, errDiskHung, diskHungExit))
+		w.fatal(fmt.Errorf("%s: %w: it has run for %v", what, ErrDiskHung, diskHungExit))
 	})
 	err := f()
 	exit.Stop()
 	if err != nil {
-		err = fmt.Errorf("%s, its outcome is unknown: %w", what, err)
+		err = fmt.Errorf("%w: %s, its outcome is unknown: %w", ErrStorage, what, err)
 		w.broken.Store(&err)
 		w.fatal(err)
 	}

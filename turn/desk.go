@@ -13,12 +13,13 @@ import (
 	"github.com/skein-mesh/skein/session"
 )
 
-// Store is the region's replicated group of sessions.
+// Store is the region's replicated sessions.
 type Store interface {
 	Propose(ctx context.Context, cmds ...session.Command) ([]session.Result, error)
 	Read(ctx context.Context, id skein.SessionID, after skein.Seq) (*session.State, error)
 	History(ctx context.Context, id skein.SessionID, after skein.Seq, limit int) ([]session.Event, error)
-	Quorum() bool
+	// QuorumOf reports whether the session's group can be expected to commit.
+	QuorumOf(id skein.SessionID) bool
 }
 
 // Answerer answers one turn; a is where it puts long text and outside effects.

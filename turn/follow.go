@@ -99,16 +99,16 @@ func (d *Desk) ask(ctx context.Context, m session.Message, st *session.State, em
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		case <-life.C:
-			if err := d.sign(session.Update{Turn: m.Turn, Offset: m.Offset}, emit); err != nil {
+			if err := d.sign(m.Session, session.Update{Turn: m.Turn, Offset: m.Offset}, emit); err != nil {
 				return nil, err
 			}
 		}
 	}
 }
 
-// sign gives a sign of life, unless this node is cut off from its group: then the client does better elsewhere.
-func (d *Desk) sign(u session.Update, emit func(session.Update) error) error {
-	if !d.cfg.Store.Quorum() {
+// sign gives a sign of life, unless this node is cut off from the session's group: then the client does better elsewhere.
+func (d *Desk) sign(id skein.SessionID, u session.Update, emit func(session.Update) error) error {
+	if !d.cfg.Store.QuorumOf(id) {
 		return nil
 	}
 	u.Kind = session.UpdatePiece
@@ -144,7 +144,7 @@ func (f *follower) follow(ctx context.Context, st *session.State) error {
 			}
 		case <-life.C:
 			sign := session.Update{Turn: f.msg.Turn, Attempt: f.attempt, Offset: f.sent}
-			if err := f.desk.sign(sign, f.emit); err != nil {
+			if err := f.desk.sign(f.msg.Session, sign, f.emit); err != nil {
 				return err
 			}
 		}

@@ -105,7 +105,7 @@ func (m *memory) History(_ context.Context, id skein.SessionID, after skein.Seq,
 	return out, nil
 }
 
-func (m *memory) Quorum() bool {
+func (m *memory) QuorumOf(skein.SessionID) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return !m.lost

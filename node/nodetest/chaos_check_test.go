@@ -18,7 +18,7 @@ func (m *Mesh) history(p *Process, id skein.SessionID) ([]session.Event, error) 
 	var out []session.Event
 	after := skein.Seq(0)
 	for {
-		page, err := p.node.Group().History(ctx, id, after, 500)
+		page, err := p.node.Region().History(ctx, id, after, 500)
 		if err != nil || len(page) == 0 {
 			return out, err
 		}
@@ -123,12 +123,12 @@ func (m *Mesh) compare(talkers []*talker) (faults []string) {
 		for _, p := range m.Running() {
 			events, err := m.history(p, id)
 			if err != nil {
-				note("%s: history at %s (%s): %v", id, p.ID, p.node.Group().Status().Role, err)
+				note("%s: history at %s (%s): %v", id, p.ID, p.node.Region().Of(id).Status().Role, err)
 				continue
 			}
 			turns, wrong := audit(events)
 			for _, f := range wrong {
-				note("%s at %s (%s): %s", id, p.ID, p.node.Group().Status().Role, f)
+				note("%s at %s (%s): %s", id, p.ID, p.node.Region().Of(id).Status().Role, f)
 			}
 			logs[id] = turns
 		}

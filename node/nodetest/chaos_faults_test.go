@@ -78,8 +78,8 @@ func schedule(rng *rand.Rand, nodes []*Process, length time.Duration) []fault {
 type storm struct {
 	m      *Mesh
 	active []fault
-	voters []skein.NodeID // of the last leader
-	fair   []span         // when the group could be expected to work
+	voters map[int][]skein.NodeID // of each group, as its last leader said
+	fair   []span                 // when the group could be expected to work
 }
 
 type span struct{ from, to time.Time }
@@ -133,17 +133,24 @@ func (s *storm) isFair() bool {
 	up := make(map[skein.NodeID]bool)
 	for _, p := range s.m.Running() {
 		up[p.ID] = !cut[p.Zone]
-		if st := p.node.Group().Status(); st.Role == "leader" && up[p.ID] {
-			s.voters = st.Voters
+		for i, g := range p.node.Region().Groups() {
+			if st := g.Status(); st.Role == "leader" && up[p.ID] {
+				s.voters[i] = st.Voters
+			}
 		}
 	}
-	well := 0
-	for _, v := range s.voters {
-		if up[v] {
-			well++
+	for _, voters := range s.voters {
+		well := 0
+		for _, v := range voters {
+			if up[v] {
+				well++
+			}
+		}
+		if 2*well <= len(voters) {
+			return false
 		}
 	}
-	return 2*well > len(s.voters)
+	return true
 }
 
 // run begins and heals every fault at its time.

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/skein-mesh/skein"
 	"github.com/skein-mesh/skein/node"
 )
 
@@ -25,6 +26,9 @@ const chaosLength = 40 * time.Second // in which faults begin
 
 // layouts of chaos: with nodes that hold no replica, without any, with more zones.
 var layouts = []string{"eu=a,a,b,b,c,c", "eu=a,b,c", "eu=a,a,a,b,b,b,c,c,c", "eu=a,b,c,d,e"}
+
+// divisions are the numbers of groups of chaos.
+var divisions = []int{1, 8, 2}
 
 func TestChaos(t *testing.T) {
 	for i := range *chaosSeeds {
@@ -54,10 +58,10 @@ func slowShop(t *testing.T) string {
 }
 
 // newChaos starts a mesh with the slow shop and a model, and waits until it is up.
-func newChaos(t *testing.T, layout string, seed uint64) *Mesh {
+func newChaos(t *testing.T, layout string, groups int, seed uint64) *Mesh {
 	t.Helper()
 	shop := slowShop(t)
-	m := NewWith(t, layout, seed, func(c *node.Config) { c.AssistantFile, c.Engine = shop, newModel() })
+	m := NewWith(t, layout, seed, func(c *node.Config) { c.AssistantFile, c.Engine, c.Groups = shop, newModel(), groups })
 	m.Leader("eu")
 	return m
 }
@@ -78,7 +82,7 @@ func (m *Mesh) talkers(n int, seed uint64) []*talker {
 
 func chaos(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 0))
-	m := newChaos(t, layouts[int(seed)%len(layouts)], seed)
+	m := newChaos(t, layouts[int(seed)%len(layouts)], divisions[int(seed/2)%len(divisions)], seed)
 	defer m.Close()
 	talkers := m.talkers(6, seed)
 	stop := make(chan struct{})
@@ -91,7 +95,7 @@ func chaos(t *testing.T, seed uint64) {
 	for _, f := range faults {
 		t.Log(f)
 	}
-	weather := &storm{m: m}
+	weather := &storm{m: m, voters: map[int][]skein.NodeID{}}
 	weather.run(faults)
 	weather.wait(time.Now().Add(5 * time.Second))
 	close(stop)
@@ -145,8 +149,15 @@ func (m *Mesh) settle(t *testing.T) {
 		default:
 		}
 	}
-	leader := m.Leader("eu")
-	m.Eventually("end of all open turns", 30*time.Second, func() bool { return len(m.Node(leader).Group().OpenTurns()) == 0 })
+	leaders := m.Leaders("eu")
+	m.Eventually("end of all open turns", 30*time.Second, func() bool {
+		for i, leader := range leaders {
+			if len(m.Node(leader).Region().Groups()[i].OpenTurns()) > 0 {
+				return false
+			}
+		}
+		return true
+	})
 	m.sameHash("eu")
 	m.allAlive()
 }

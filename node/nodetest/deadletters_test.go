@@ -129,7 +129,7 @@ func TestDeadLetters(t *testing.T) {
 
 		want := "eu~back " + kept.String() + " retriable, eu~gone " + lost.String()
 		m.Eventually("both letters at each voter", 5*time.Second, func() bool {
-			for _, v := range m.Node(leader).Group().Status().Voters {
+			for _, v := range m.Node(leader).Region().Groups()[0].Status().Voters {
 				if m.letters(v) != want {
 					return false
 				}
@@ -188,7 +188,7 @@ func TestDeadLetters(t *testing.T) {
 		m.Eventually("no letters", 5*time.Second, func() bool { return m.letters(m.Leader("eu")) == "" })
 		m.countLetters(bare, m.Leader("eu"))
 		m.Start(leader)
-		m.Eventually("return of "+string(leader), time.Minute, func() bool { return m.Node(leader).Group().Quorum() })
+		m.Eventually("return of "+string(leader), time.Minute, func() bool { return m.Node(leader).Region().Quorum() })
 		m.sameHash("eu")
 	})
 }
@@ -199,7 +199,7 @@ func (m *Mesh) withoutReplica(region skein.Region) (bare skein.NodeID) {
 	m.Eventually("one node without a replica", time.Minute, func() bool {
 		count := 0
 		for _, p := range m.Running() {
-			if p.Region == region && p.node.Group().Status().Role == "none" {
+			if p.Region == region && p.node.Region().Groups()[0].Status().Role == "none" {
 				bare = p.ID
 				count++
 			}
@@ -231,7 +231,7 @@ func (m *Mesh) countLetters(bare, voter skein.NodeID) {
 		node skein.NodeID
 		want string
 	}{
-		{voter, "\nskein_dead_letters 0\n"},
+		{voter, "\nskein_dead_letters{group=\"0\"} 0\n"},
 		{bare, "\nskein_dead_letters_dropped_total 1\n"},
 		{bare, "\nskein_dead_letters_retried_total 1\n"},
 	} {

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -267,25 +268,37 @@ func (m *Mesh) CutZone(region skein.Region, zone skein.Zone) {
 	m.Net.Cut(func(from, to netip.Addr) bool { return inside[from] != inside[to] })
 }
 
-// Leader waits for the nodes that run to agree on who leads a region, and gives it.
-func (m *Mesh) Leader(region skein.Region) skein.NodeID {
+// Leader waits for the nodes that run to agree on who leads the groups of a region, and gives the leader of the first.
+func (m *Mesh) Leader(region skein.Region) skein.NodeID { return m.Leaders(region)[0] }
+
+// Leaders is Leader for all groups, by their numbers.
+func (m *Mesh) Leaders(region skein.Region) []skein.NodeID {
 	m.t.Helper()
-	var leader skein.NodeID
-	m.Eventually("a leader of "+string(region), time.Minute, func() bool {
-		leader = ""
+	var leaders []skein.NodeID
+	m.Eventually("leaders of "+string(region), time.Minute, func() bool {
+		leaders = nil
 		for _, p := range m.Running() {
 			if p.Region != region {
 				continue
 			}
-			at, ok := p.node.Group().Leader()
-			if !ok || leader != "" && at != leader {
+			seen := p.leaders()
+			if leaders != nil && !slices.Equal(seen, leaders) {
 				return false
 			}
-			leader = at
+			leaders = seen
 		}
-		return leader != "" && m.process(leader).stop != nil
+		return len(leaders) > 0 && !slices.ContainsFunc(leaders, func(l skein.NodeID) bool { return l == "" || m.process(l).stop == nil })
 	})
-	return leader
+	return leaders
+}
+
+// leaders are those that a node knows of, by the number of the group; an empty name stands for none.
+func (p *Process) leaders() (out []skein.NodeID) {
+	for _, g := range p.node.Region().Groups() {
+		leader, _ := g.Leader()
+		out = append(out, leader)
+	}
+	return out
 }
 
 // Eventually looks every 20 ms of virtual time until f holds, and fails the test after the limit.

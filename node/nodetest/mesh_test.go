@@ -41,10 +41,9 @@ func (m *Mesh) converse(c *client.Client, name string) *client.Session {
 	return s
 }
 
-// sameHash waits until every replica that the region's leader lists stands at the same index with the same hash.
+// sameHash waits until every replica that the leader of its group lists stands at the same index with the same hash.
 func (m *Mesh) sameHash(region skein.Region) {
 	m.t.Helper()
-	lead := m.Node(m.Leader(region)).Group()
 	var seen string
 	defer func() {
 		if m.t.Failed() {
@@ -52,14 +51,20 @@ func (m *Mesh) sameHash(region skein.Region) {
 		}
 	}()
 	m.Eventually("equal replicas", time.Minute, func() bool {
-		st := lead.Status()
-		index, hash := lead.Hash()
-		seen = fmt.Sprintf("leader %s: voters %v, spares %v", st.Leader, st.Voters, st.Spares)
-		same := index > 0 && st.Role == "leader"
-		for _, id := range append(st.Voters, st.Spares...) {
-			i, h := m.Node(id).Group().Hash()
-			seen += fmt.Sprintf("\n%s: %s at %d, hash %.4x", id, m.Node(id).Group().Status().Role, i, h)
-			same = same && i == index && h == hash
+		seen = ""
+		same := true
+		for number, leader := range m.Leaders(region) {
+			lead := m.Node(leader).Region().Groups()[number]
+			st := lead.Status()
+			index, hash := lead.Hash()
+			seen += fmt.Sprintf("\ngroup %d: leader %s: voters %v, spares %v", number, st.Leader, st.Voters, st.Spares)
+			same = same && index > 0 && st.Role == "leader"
+			for _, id := range append(st.Voters, st.Spares...) {
+				g := m.Node(id).Region().Groups()[number]
+				i, h := g.Hash()
+				seen += fmt.Sprintf("\n%s: %s at %d, hash %.4x", id, g.Status().Role, i, h)
+				same = same && i == index && h == hash
+			}
 		}
 		return same
 	})
@@ -70,7 +75,7 @@ func TestPartitionHealRestart(t *testing.T) {
 		m := New(t, "eu=a,a,b,b,c,c", 1)
 		defer m.Close()
 		leader := m.Leader("eu")
-		voters := m.Node(leader).Group().Status().Voters
+		voters := m.Node(leader).Region().Groups()[0].Status().Voters
 		if len(voters) != 3 {
 			t.Errorf("voters %v, want three", voters)
 		}
@@ -97,7 +102,7 @@ func TestPartitionHealRestart(t *testing.T) {
 			t.Errorf("after the kill of %s: %+v", leader, r)
 		}
 		m.Start(leader)
-		m.Eventually("return of "+string(leader), time.Minute, func() bool { return m.Node(leader).Group().Quorum() })
+		m.Eventually("return of "+string(leader), time.Minute, func() bool { return m.Node(leader).Region().Quorum() })
 		say(t, s, "现在到哪了？")
 		m.sameHash("eu")
 	})
@@ -146,7 +151,7 @@ func TestGracefulStopLosesNothing(t *testing.T) {
 				t.Errorf("restart %d of %s: %+v", i, p.ID, r)
 			}
 			m.Start(p.ID)
-			m.Eventually(fmt.Sprintf("return of %s", p.ID), time.Minute, func() bool { return m.Node(p.ID).Group().Quorum() })
+			m.Eventually(fmt.Sprintf("return of %s", p.ID), time.Minute, func() bool { return m.Node(p.ID).Region().Quorum() })
 		}
 		m.sameHash("eu")
 	})

@@ -171,12 +171,12 @@ func TestOperatorKeepsCodes(t *testing.T) {
 func TestPrintMembers(t *testing.T) {
 	var b bytes.Buffer
 	err := printMembers(&b, []admin.Member{
-		{Node: "eu-a-1", Region: "eu", Zone: "a", Status: "alive", Voter: true, Load: 0.25, RTT: 1.25, QUIC: []string{"127.0.1.1:8443"}},
+		{Node: "eu-a-1", Region: "eu", Zone: "a", Status: "alive", Voter: true, Leads: 3, Load: 0.25, RTT: 1.25, QUIC: []string{"127.0.1.1:8443"}},
 		{Node: "eu-b-1", Region: "eu", Zone: "b", Status: "dead", Draining: true},
 	})
-	want := "NODE    REGION  ZONE  STATUS          VOTER  LOAD  RTT     QUIC\n" +
-		"eu-a-1  eu      a     alive           yes    0.25  1.2 ms  127.0.1.1:8443\n" +
-		"eu-b-1  eu      b     dead, draining  no     0.00  -       -\n"
+	want := "NODE    REGION  ZONE  STATUS          VOTER  LEADS  LOAD  RTT     QUIC\n" +
+		"eu-a-1  eu      a     alive           yes    3      0.25  1.2 ms  127.0.1.1:8443\n" +
+		"eu-b-1  eu      b     dead, draining  no     -      0.00  -       -\n"
 	if err != nil || b.String() != want {
 		t.Errorf("got %v\n%s\nwant\n%s", err, b.String(), want)
 	}

@@ -34,6 +34,7 @@ func devCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Regions, "regions", "", `regions and the zones of their nodes, as in "eu=a,b,c;us=a,b"; "eu=a,a,b" puts two nodes in zone a (default "`+dev.DefaultRegions+`")`)
+	f.IntVar(&o.Groups, "groups", 0, "into how many groups, each with its own leader, every region divides its sessions: 1 to 8 (default 1)")
 	f.StringVar(&o.Dir, "dir", "", "directory for keys, data and logs; the same one resumes (default a temporary one)")
 	f.StringVar(&o.Assistant, "assistant", "", "assistant definition in YAML (default the embedded shop)")
 	f.BoolVar(&o.Watch, "watch", false, "take edits of --assistant in at once")

@@ -56,7 +56,7 @@ func TestListingsOfTheLiving(t *testing.T) {
 			w.Write([]byte(`{"sessions":[{"session":"eu~one","subject":"dev","assistant":"shop"}]}`))
 			return
 		}
-		w.Write([]byte(`{"regions":[{"region":"eu","local":true,"leader":"eu-a-1"},{"region":"us"}]}`))
+		w.Write([]byte(`{"regions":[{"region":"eu","local":true,"leaders":["eu-a-1"]},{"region":"us"}]}`))
 	})
 	for _, tt := range []struct {
 		args []string
@@ -112,9 +112,9 @@ func TestAwaitRestart(t *testing.T) {
 		name, status string
 		want         string
 	}{
-		{"ready", `{"ready":"ok","group":{"quorum":true}}`, ""},
-		{"alone", `{"ready":"no leader","group":{"quorum":false}}`, "its region has no quorum yet"},
-		{"draining", `{"ready":"draining","group":{"quorum":true}}`, "it is not ready yet: draining"},
+		{"ready", `{"ready":"ok","groups":[{"quorum":true}]}`, ""},
+		{"alone", `{"ready":"no leader","groups":[{"quorum":true},{"quorum":false}]}`, "its region has no quorum yet"},
+		{"draining", `{"ready":"draining","groups":[{"quorum":true},{"quorum":true}]}`, "it is not ready yet: draining"},
 	} {
 		o, addr := operatorFor(t, func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(tt.status)) })
 		r := restart{operator: o, node: meshfile.Node{ID: "n", Admin: addr}, alive: func() bool { return true }, grace: time.Millisecond}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"text/tabwriter"
 
@@ -64,7 +65,7 @@ func membersCommand() *cobra.Command {
 
 func printMembers(w io.Writer, members []admin.Member) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "NODE\tREGION\tZONE\tSTATUS\tVOTER\tLOAD\tRTT\tQUIC")
+	fmt.Fprintln(t, "NODE\tREGION\tZONE\tSTATUS\tVOTER\tLEADS\tLOAD\tRTT\tQUIC")
 	for _, m := range members {
 		status := m.Status
 		if m.Draining {
@@ -78,9 +79,17 @@ func printMembers(w io.Writer, members []admin.Member) error {
 		if len(m.QUIC) > 0 {
 			addr = m.QUIC[0]
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%.2f\t%s\t%s\n", m.Node, m.Region, m.Zone, status, yesNo(m.Voter), m.Load, rtt, addr)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%.2f\t%s\t%s\n", m.Node, m.Region, m.Zone, status, yesNo(m.Voter), leads(m), m.Load, rtt, addr)
 	}
 	return t.Flush()
+}
+
+// leads gives how many groups a node leads; who answers does not know it of other regions.
+func leads(m admin.Member) string {
+	if m.Leads == 0 {
+		return "-"
+	}
+	return strconv.Itoa(m.Leads)
 }
 
 func yesNo(b bool) string {
@@ -171,15 +180,24 @@ func printRegions(w io.Writer, list []admin.Region) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "REGION\tZONES\tALIVE\tDRAINING\tVOTERS\tLEADER\tQUORUM\tSURVIVES A ZONE")
 	for _, r := range list {
-		leader, quorum, survives := string(r.Leader), yesNo(r.Quorum), yesNo(r.SurvivesZone)
+		leader, quorum, survives := leaders(r.Leaders), yesNo(r.Quorum), yesNo(r.SurvivesZone)
 		if !r.Local {
 			leader, quorum, survives = "?", "?", "?"
-		} else if leader == "" {
-			leader = "none"
 		}
 		fmt.Fprintf(t, "%s\t%d\t%d of %d\t%d\t%d\t%s\t%s\t%s\n", r.Region, len(r.Zones), r.Alive, r.Nodes, r.Draining, r.Voters, leader, quorum, survives)
 	}
 	return t.Flush()
+}
+
+// leaders names the leader of each group, in the order of the groups.
+func leaders(ids []skein.NodeID) string {
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		if names[i] = string(id); id == "" {
+			names[i] = "none"
+		}
+	}
+	return strings.Join(names, ",")
 }
 
 func sessionsCommand() *cobra.Command {

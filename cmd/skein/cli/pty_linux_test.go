@@ -61,7 +61,7 @@ func TestWatchInATerminal(t *testing.T) {
 	const columns, rows = 60, 10
 	master, slave := openTerminal(t, columns, rows)
 	mesh := halfDead(t, func(w http.ResponseWriter, _ *http.Request) {
-		w.Write([]byte(`{"node":"eu-a-1","ready":"ok","group":{"role":"leader","sessions":7}}`))
+		w.Write([]byte(`{"node":"eu-a-1","ready":"ok","groups":[{"role":"leader","sessions":7}]}`))
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -92,7 +92,7 @@ func (r restart) await(ctx context.Context) (verdict string, err error) {
 		case err == nil && answered.IsZero():
 			answered = time.Now()
 		case err == nil && time.Since(answered) < r.grace:
-		case err == nil && !st.Group.Quorum:
+		case err == nil && !quorum(st.Groups):
 			return "its region has no quorum yet", nil
 		case err == nil:
 			return "it is not ready yet: " + st.Ready, nil

@@ -66,7 +66,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{fmt.Errorf("%w; `%s --help` lists the flags", err, cmd.CommandPath())}
 	})
-	root.AddCommand(devCommand(), agentCommand(), chatCommand(), watchCommand(), membersCommand(), regionsCommand(),
+	root.AddCommand(devCommand(), agentCommand(), chatCommand(), watchCommand(), membersCommand(), regionsCommand(), groupsCommand(),
 		sessionsCommand(), deadLettersCommand(), drainCommand(true), drainCommand(false), tokenCommand(), caCommand(), benchCommand(), versionCommand())
 	return root
 }

@@ -118,7 +118,7 @@ func printStatus(w io.Writer, m *meshfile.File, list []*admin.Status) {
 				state = "draining"
 			}
 		}
-		g := st.Group
+		g := sum(st.Groups)
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%.8s\t%.2f\t%d MiB\t%s\n", n.ID, n.Region, n.Zone, state, g.Role, g.Sessions, g.OpenTurns,
 			g.Applied, dash(g.Hash), load, st.RSS>>20, (time.Duration(st.Uptime) * time.Second).String())
 	}

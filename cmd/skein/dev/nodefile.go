@@ -21,6 +21,7 @@ type nodeFile struct {
 	Seeds      []string       `yaml:"seeds,omitempty"`
 	Abroad     []string       `yaml:"abroad,omitempty"`
 	Voters     []skein.NodeID `yaml:"voters"`
+	Groups     int            `yaml:"groups,omitempty"`
 	Files      keyFiles       `yaml:"files"`
 	Assistant  *assistantFile `yaml:"assistant,omitempty"`
 	Model      *modelFile     `yaml:"model,omitempty"`
@@ -83,7 +84,7 @@ func (s *supervisor) nodeFile(n skein.Place, region regionPlan, prefixes []place
 	f := nodeFile{
 		Node: n.Node, Region: n.Region, Zone: n.Zone, Dir: s.home.nodePath(n.Node, "data"), Service: Service,
 		Listen: listenFile{at.client.String(), at.dns.String(), at.admin.String(), at.gossip.String(), at.global.String()},
-		Voters: region.voters(),
+		Voters: region.voters(), Groups: s.groups,
 		Files: keyFiles{
 			CA: s.home.path("ca.pem"), Cert: s.home.nodePath(n.Node, "node.pem"), Key: s.home.nodePath(n.Node, "node.key"),
 			ServiceCert: s.home.nodePath(n.Node, "service.pem"), ServiceKey: s.home.nodePath(n.Node, "service.key"),

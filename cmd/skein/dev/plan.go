@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/skein-mesh/skein"
 	"github.com/skein-mesh/skein/cmd/skein/meshfile"
@@ -21,6 +22,7 @@ type plan struct {
 	Regions    string `json:"regions"`
 	Ports      Ports  `json:"ports"`
 	OneAddress bool   `json:"one_address"`
+	Groups     int    `json:"groups,omitempty"` // of each region; 0: 1
 }
 
 // settled is what a start is going to do. It is found out before anything is made.
@@ -35,13 +37,18 @@ type settled struct {
 
 // settle checks the flags, alone and against the plan that the directory may hold.
 func settle(opts Options) (*settled, error) {
-	asked := plan{Ports: opts.Ports, OneAddress: opts.OneAddress}
+	asked := plan{Ports: opts.Ports, OneAddress: opts.OneAddress, Groups: opts.Groups}
 	if opts.Regions != "" {
 		t, err := parseRegions(opts.Regions)
 		if err != nil {
 			return nil, err
 		}
 		asked.Regions = t.String()
+	}
+	if opts.Groups != 0 {
+		if err := config.CheckValue("groups", strconv.Itoa(opts.Groups)); err != nil {
+			return nil, fmt.Errorf("--groups: %w", err)
+		}
 	}
 	if opts.Model != "" {
 		if err := config.CheckValue("model.url", opts.Model); err != nil {
@@ -95,6 +102,9 @@ func resume(dir string, asked plan) (p plan, resumed bool, err error) {
 func (p plan) refuse(dir string, asked plan) error {
 	if asked.Regions != "" && asked.Regions != p.Regions {
 		return fmt.Errorf("%s holds the mesh %q, not %q: leave --regions away to resume it, or choose another --dir", dir, p.Regions, asked.Regions)
+	}
+	if asked.Groups != 0 && asked.Groups != max(p.Groups, 1) {
+		return fmt.Errorf("%s holds a mesh with %d groups in each region, not %d: leave --groups away to resume it, or choose another --dir", dir, max(p.Groups, 1), asked.Groups)
 	}
 	if asked.OneAddress && !p.OneAddress {
 		return fmt.Errorf("%s holds a mesh with an address for each node: leave --one-address away to resume it, or choose another --dir", dir)

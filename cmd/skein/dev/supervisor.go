@@ -26,6 +26,7 @@ const (
 // Options are the flags of `skein dev`.
 type Options struct {
 	Regions    string // as in DefaultRegions; empty: what the directory holds, else the default
+	Groups     int    // into which each region is divided; 0: what the directory holds, else 1
 	Dir        string // empty: a temporary one
 	Assistant  string // YAML file; empty: the embedded shop
 	Watch      bool   // reload Assistant when it changes
@@ -53,6 +54,7 @@ type supervisor struct {
 	home     *home
 	plan     topology
 	at       map[skein.NodeID]endpoints
+	groups   int
 	work     string   // directory in which the nodes run
 	lifeline *os.File // the end of the pipe that children inherit
 	held     *os.File // the other end; nobody else has it
@@ -134,7 +136,7 @@ func prepare(opts Options) (*supervisor, error) {
 		return nil, err
 	}
 	s := &supervisor{opts: opts, home: h, started: time.Now(), nodes: map[skein.NodeID]*child{},
-		plan: set.topology, at: set.at, resumed: set.resumed, edition: set.edition,
+		plan: set.topology, at: set.at, groups: set.plan.Groups, resumed: set.resumed, edition: set.edition,
 		exits: make(chan ended), requests: make(chan request), ready: make(chan skein.NodeID), edits: make(chan string)}
 	if err := s.furnish(set); err != nil {
 		_, closeErr := h.close()
