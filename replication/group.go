@@ -246,13 +246,14 @@ func (g *Group) startRaft() (*raft.Raft, error) {
 		return nil, err
 	}
 	layer := newTrackedLayer(g.cfg.Layer, g.cfg.Node)
-	g.transport = newTransport(layer, incoming{g.cfg.Dir, g.cfg.SnapshotKey}, g.watched.hung, g.raftLog)
+	gate := &snapshotGate{SnapshotStore: g.disk.snapshots, holds: g.holdsEntry}
+	g.transport = newTransport(layer, incoming{g.cfg.Dir, g.cfg.SnapshotKey, gate}, g.watched.hung, g.raftLog)
 	g.transport.fenced.Store(fenced || g.forming.Load())
 	conf := g.cfg.raft(g.raftLog)
 	notify := make(chan bool, 8) // raft waits when it is full; leaderships follow each other slower than they are read
 	conf.NotifyCh = notify
 	g.lead.notify = notify
-	r, err := raft.NewRaft(conf, g.machine, logs, g.watched, g.disk.snapshots, g.transport)
+	r, err := raft.NewRaft(conf, g.machine, logs, g.watched, gate, g.transport)
 	if err != nil {
 		g.transport.shut()
 		g.transport.wait()

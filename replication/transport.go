@@ -54,10 +54,11 @@ type transport struct {
 
 var _ raft.WithPreVote = (*transport)(nil)
 
-// incoming is where received snapshots are spooled, and what they are verified with.
+// incoming is where received snapshots are spooled, what they are verified with, and what may decline them.
 type incoming struct {
-	dir string
-	key []byte
+	dir  string
+	key  []byte
+	gate *snapshotGate
 }
 
 func newTransport(layer *trackedLayer, in incoming, silent func() bool, logger *raftLog) *transport {
@@ -135,9 +136,14 @@ func (t *transport) receive(rpc raft.RPC) {
 	done := make(chan raft.RPCResponse, 1)
 	answer := rpc.RespChan
 	rpc.Reader, rpc.RespChan = f, done
+	req, _ := rpc.Command.(*raft.InstallSnapshotRequest)
+	t.in.gate.expect(req)
 	t.deliver(rpc)
 	select {
 	case resp := <-done:
+		if t.in.gate.expect(nil) { // what the leader wants to be here is here
+			resp = raft.RPCResponse{Response: &raft.InstallSnapshotResponse{RPCHeader: req.RPCHeader, Term: req.Term, Success: true}}
+		}
 		answer <- resp // has room for one
 	case <-t.stop:
 	}
