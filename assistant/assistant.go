@@ -124,9 +124,5 @@ func (a *Assistant) Answer(ctx context.Context, in Input, host Host) (Answer, er
 	if err != nil {
 		return Answer{}, err
 	}
-	memory, err := a.encode(t.mem)
-	if err != nil {
-		return Answer{}, err
-	}
-	return Answer{Text: t.text, Memory: memory, Source: t.source, Intent: t.intent}, nil
+	return Answer{Text: t.text, Memory: a.encode(t.mem), Source: t.source, Intent: t.intent}, nil
 }

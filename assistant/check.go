@@ -133,7 +133,7 @@ func (a *Assistant) Test(ctx context.Context) []Failure {
 			if err == nil {
 				failures = append(failures, t.compare(test.name, x)...)
 				in.History = append(in.History, session.Turn{Text: x.user, Reply: t.text})
-				in.Memory, err = b.encode(t.mem)
+				in.Memory = b.encode(t.mem)
 			}
 			if err != nil {
 				failures = append(failures, Failure{Test: test.name, Line: x.line, User: x.user, What: "error", Got: err.Error()})

@@ -49,15 +49,18 @@ func (m *memory) top() *frame {
 // recall reads a memory; an empty one is a new session. What the present definition no longer knows is
 // forgotten; a flow whose step is gone begins again, and asks to confirm again.
 func (a *Assistant) recall(data []byte) (*memory, error) {
-	m := &memory{Format: memoryFormat, Definition: a.def.version, Slots: map[string]value{}, Seen: map[string]string{}}
+	m := a.blank()
 	if len(data) == 0 {
 		return m, nil
 	}
 	if len(data) > session.MaxMemory {
 		return nil, fmt.Errorf("%w: memory of %d bytes, at most %d", ErrFinal, len(data), session.MaxMemory)
 	}
-	if err := json.Unmarshal(data, m); err != nil {
-		return nil, fmt.Errorf("%w: memory: %w", ErrFinal, err)
+	if !m.read(data) {
+		m = a.blank()
+		if err := json.Unmarshal(data, m); err != nil {
+			return nil, fmt.Errorf("%w: memory: %w", ErrFinal, err)
+		}
 	}
 	if m.Format > memoryFormat {
 		// Another node runs a newer version; this one must not take the session back.
@@ -74,6 +77,10 @@ func (a *Assistant) recall(data []byte) (*memory, error) {
 	}
 	a.migrate(m)
 	return m, nil
+}
+
+func (a *Assistant) blank() *memory {
+	return &memory{Format: memoryFormat, Definition: a.def.version, Slots: map[string]value{}, Seen: map[string]string{}}
 }
 
 func (a *Assistant) migrate(m *memory) {
@@ -127,7 +134,7 @@ func (a *Assistant) keepSlots(m map[string]value) {
 
 // encode writes a memory. When it is too large, what can be found out again goes first: results, mentions, then
 // what tools gave.
-func (a *Assistant) encode(m *memory) ([]byte, error) {
+func (a *Assistant) encode(m *memory) []byte {
 	for i := range m.Stack {
 		if f := &m.Stack[i]; f.pc < len(f.flow.steps) {
 			f.Step = f.flow.steps[f.pc].id
@@ -145,12 +152,9 @@ func (a *Assistant) encode(m *memory) ([]byte, error) {
 		func() { m.Stack, m.Slots = nil, nil },
 	}
 	for i := 0; ; i++ {
-		b, err := json.Marshal(m)
-		if err != nil {
-			return nil, fmt.Errorf("%w: memory: %w", ErrFinal, err)
-		}
+		b := m.append(make([]byte, 0, 512))
 		if len(b) <= session.MaxMemory || i == len(shrink) {
-			return b, nil
+			return b
 		}
 		shrink[i]()
 	}

@@ -116,7 +116,7 @@ func (t *turn) pick(from texts) *template {
 		return &template{}
 	}
 	h := fnv.New32a()
-	fmt.Fprintf(h, "%s %s", t.in.Session, t.in.Turn)
+	h.Write([]byte(string(t.in.Session) + " " + t.in.Turn.String()))
 	t.says++
 	return list[(h.Sum32()+t.says)%uint32(len(list))]
 }
