@@ -30,6 +30,8 @@ var house = map[string][]string{
 	"mesh":                    {"wire"},
 	"replication":             {"replication/seglog", "session", "wire"},
 	"replication/seglog":      {},
+	"replication/backup":      {},
+	"replication/backup/s3":   {"replication/backup"},
 	"inference":               {},
 	"inference/llama":         {"inference"},
 	"inference/openai":        {"inference"},
@@ -50,6 +52,8 @@ var house = map[string][]string{
 	"cmd/skein/cli":      {"admin", "client", "cmd/skein/dev", "cmd/skein/meshfile", "config", "gateway", "mesh", "node", "wire"},
 	"cmd/skein/dev":      {"client", "cmd/skein/meshfile", "config", "gateway", "mesh"},
 	"cmd/skein/meshfile": {},
+
+	"replication/backup/s3/s3test": {}, // a server for tests
 
 	"e2e":           {}, // tests with real processes
 	"e2e/histories": {}, // used by tests only
