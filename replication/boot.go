@@ -29,6 +29,7 @@ type onDisk struct {
 	state    uint64 // F: index of the state file
 	base     uint64 // index at which the state file was installed, 0: it grew here
 	snapshot uint64 // S: index of the newest complete snapshot, 0: none
+	spent    bool   // that snapshot has no state of its own: the state file had reached it
 	first    uint64 // L: first index of the log, 0: empty
 	last     uint64 // last index of the log
 }
@@ -51,6 +52,8 @@ func bootRule(d onDisk) (start, string) {
 		return quarantine, fmt.Sprintf("the log begins at %d, the newest snapshot is at %d", d.first, d.snapshot)
 	case d.state > max(d.last, d.snapshot, d.base):
 		return quarantine, fmt.Sprintf("the state is at %d, the log ends at %d, the newest snapshot is at %d", d.state, d.last, d.snapshot)
+	case d.state < d.snapshot && d.spent:
+		return quarantine, fmt.Sprintf("the state is at %d and had reached the newest snapshot, at %d", d.state, d.snapshot)
 	case d.state < d.snapshot:
 		return restore, fmt.Sprintf("the state is at %d, the newest snapshot at %d", d.state, d.snapshot)
 	}
@@ -62,14 +65,15 @@ type disk struct {
 	dir       string
 	logs      *seglog.Log
 	store     *store
-	snapshots raft.SnapshotStore
+	snapshots raft.SnapshotStore // what raft sees; copies
+	copies    *snapshots
 }
 
 func openDisk(dir string, logger *raftLog, fatal func(error)) (*disk, error) {
 	if err := MakeDir(dir); err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", dir, err)
 	}
-	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, maxKept, logger)
+	labels, err := raft.NewFileSnapshotStoreWithLogger(dir, maxKept, logger)
 	if err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", dir, err)
 	}
@@ -84,7 +88,8 @@ func openDisk(dir string, logger *raftLog, fatal func(error)) (*disk, error) {
 	if err != nil {
 		return nil, errors.Join(err, st.close())
 	}
-	return &disk{dir: dir, logs: logs, store: st, snapshots: snapshots}, nil
+	s := &snapshots{SnapshotStore: labels, store: st, holds: &holds{}}
+	return &disk{dir: dir, logs: logs, store: st, snapshots: s, copies: s}, nil
 }
 
 func openLog(dir string) (*seglog.Log, error) {
@@ -125,8 +130,15 @@ func (d *disk) survey() (o onDisk, newest string, err error) {
 	if err != nil {
 		return o, "", fmt.Errorf("list %s: %w", filepath.Join(d.dir, snapshotDir), err)
 	}
+	o.state = d.store.mark().index
 	if len(list) > 0 {
 		o.snapshot, newest = list[0].Index, list[0].ID
+		if at, ok, err := d.copies.placeOf(newest); err == nil && ok { // a label that cannot be read has a state, as far as is known
+			o.spent = at.file == "" || !exists(filepath.Join(d.dir, at.file))
+			if o.state >= at.reached {
+				o.state = max(o.state, o.snapshot) // what the label counts beyond it had no effect
+			}
+		}
 	}
 	if o.first, err = d.logs.FirstIndex(); err != nil {
 		return o, "", err
@@ -134,7 +146,6 @@ func (d *disk) survey() (o onDisk, newest string, err error) {
 	if o.last, err = d.logs.LastIndex(); err != nil {
 		return o, "", err
 	}
-	o.state = d.store.mark().index
 	err = d.store.view(func(tx *bolt.Tx) (err error) {
 		o.base, err = readBase(tx)
 		return err
@@ -154,6 +165,17 @@ func (d *disk) termOf(index uint64) uint64 {
 	}
 	return 0
 }
+
+// removeCopies clears what a crash left of states received or read.
+func (d *disk) removeCopies() error {
+	if err := errors.Join(d.copies.remove(incomingAs), d.copies.remove(outgoingAs)); err != nil {
+		return fmt.Errorf("data directory %s: %w", d.dir, err)
+	}
+	return nil
+}
+
+// forgetIncoming clears received states that no snapshot names.
+func (d *disk) forgetIncoming() error { return d.copies.remove(incomingAs) }
 
 // restoreNewest puts the newest snapshot in the place of the state.
 func (d *disk) restoreNewest(id string) error {

@@ -28,6 +28,8 @@ func TestBootRule(t *testing.T) {
 		{"state and snapshot", onDisk{state: 120, snapshot: 100, first: 90, last: 130}, goOn},
 		{"state at the snapshot, log cut to it", onDisk{state: 100, snapshot: 100, first: 101, last: 130}, goOn},
 		{"snapshot received, crash before the restore", onDisk{state: 50, snapshot: 100, first: 1, last: 60}, restore},
+		{"state lost, snapshot that had none of its own", onDisk{state: 0, snapshot: 100, spent: true, first: 90, last: 130}, quarantine},
+		{"state at a snapshot that has none of its own", onDisk{state: 100, snapshot: 100, spent: true, first: 90, last: 130}, goOn},
 		{"state lost, snapshot there", onDisk{state: 0, snapshot: 100, first: 90, last: 130}, restore},
 		{"restored state ahead of a log that is yet to come", onDisk{state: 105, base: 105, snapshot: 100, first: 1, last: 60}, goOn},
 		{"snapshot received, no log", onDisk{state: 100, base: 100, snapshot: 100}, goOn},

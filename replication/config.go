@@ -13,6 +13,9 @@ import (
 	"github.com/skein-mesh/skein"
 )
 
+// maxAppend is how many entries go to a follower at once.
+const maxAppend = 64
+
 // Service is the name under which a Group reaches the Serve method of its peers.
 const Service = "group"
 
@@ -72,9 +75,13 @@ type Config struct {
 	// Without one they are safe from accidents only.
 	SnapshotKey []byte
 
-	// SnapshotEntries is how many log entries call for a snapshot; default 8192. TrailingEntries is how many
+	// SnapshotEntries is how many log entries call for a snapshot; default 2048. TrailingEntries is how many
 	// stay in the log behind one, for followers that lag; default 4096.
+	// More stay when much is written: a minute and a half of it, at most 256 MiB.
 	SnapshotEntries, TrailingEntries uint64
+	// SnapshotRate bounds how fast a snapshot is sent, in bytes per second; default 48 MiB. The library gives up a transfer
+	// below 85 KiB a second.
+	SnapshotRate int64
 }
 
 // Validate reports every fault of the configuration at once.
@@ -124,13 +131,13 @@ func (c *Config) raft(logger *raftLog) *raft.Config {
 	rc.LocalID = raft.ServerID(c.Node)
 	rc.HeartbeatTimeout, rc.ElectionTimeout = c.Timing.Heartbeat, c.Timing.Election
 	rc.LeaderLeaseTimeout, rc.CommitTimeout = c.Timing.Lease, c.Timing.Commit
-	rc.MaxAppendEntries = 64
+	rc.MaxAppendEntries = maxAppend
 	rc.BatchApplyCh = true
 	rc.NoLegacyTelemetry = true
 	rc.ShutdownOnRemove = false // a removed node goes on as a gateway and may come back
 	rc.NoSnapshotRestoreOnStart = true
 	rc.SnapshotThreshold, rc.TrailingLogs = c.SnapshotEntries, c.TrailingEntries
-	rc.SnapshotInterval = 15 * time.Second
+	rc.SnapshotInterval = 5 * time.Second // and up to twice that; one costs a flush and a note
 	rc.Logger = logger
 	return rc
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"hash/fnv"
+	"math/bits"
 	"os"
 	"path/filepath"
 	"time"
@@ -20,8 +21,8 @@ import (
 var errCorrupt = seglog.ErrCorrupt
 
 // mmapSize is address space, not memory: to map a grown file anew, a write would wait for the copy of a snapshot, which is a
-// read transaction, and look like a hung disk.
-const mmapSize = 1 << 30
+// read transaction, and look like a hung disk. 64 GiB, where addresses have 64 bits.
+const mmapSize = 1 << (30 + 6*(bits.UintSize/64))
 
 // openDB opens a bbolt file. bbolt panics on damaged pages; at this one place that becomes an error that names
 // the file. The list of free pages is written with each commit: to find them at a start every page would be read.

@@ -9,8 +9,8 @@
 // caller has seen. It does not survive the loss of a majority. A first voter whose disk was wiped rejoins, see DESIGN.md.
 //
 // It stores, under Config.Dir: log, a directory with the Raft log, term and vote (package seglog); state.db, sessions,
-// their events and the applied index, written behind an overlay in memory; snapshots, copies of state.db with a
-// checksum. Who leads, who is a member, and what an assistant says are decided elsewhere.
+// their events and the applied index, written behind an overlay in memory; snapshots, notes of
+// where state.db stood, and copies of it with a checksum while one travels. Who leads, who is a member, and what an assistant says are decided elsewhere.
 //
 // DESIGN.md explains the order of writes and the known faults of the library that this package works around.
 package replication

@@ -61,10 +61,13 @@ func Open(cfg Config) (*Group, error) {
 	}
 	cfg.Timing = cfg.Timing.orDefault()
 	if cfg.SnapshotEntries == 0 {
-		cfg.SnapshotEntries = 8192
+		cfg.SnapshotEntries = 2048
 	}
 	if cfg.TrailingEntries == 0 {
-		cfg.TrailingEntries = 4096
+		cfg.TrailingEntries = defaultTrailing
+	}
+	if cfg.SnapshotRate == 0 {
+		cfg.SnapshotRate = defaultSnapshotRate
 	}
 	if cfg.Space == nil {
 		cfg.Space = func() (free, total uint64, err error) { return statSpace(cfg.Dir) }
@@ -89,6 +92,7 @@ func Open(cfg Config) (*Group, error) {
 	}
 	g.machine = &machine{group: cfg.Group, store: g.disk.store, fatal: g.fatal, stop: g.closing}
 	g.watched = newWatchedLog(g.disk.logs, g.fatal)
+	g.watched.keep = g.keepFrom
 	if err := g.prepareForming(); err != nil {
 		return nil, errors.Join(err, g.disk.close())
 	}
@@ -97,9 +101,6 @@ func Open(cfg Config) (*Group, error) {
 
 // openDisk opens the files and applies the boot rule.
 func (g *Group) openDisk() error {
-	if err := removeSpooled(g.cfg.Dir); err != nil {
-		return fmt.Errorf("data directory %s: %w", g.cfg.Dir, err)
-	}
 	d, err := g.openFiles()
 	if err != nil {
 		return err
@@ -120,6 +121,9 @@ func (g *Group) openDisk() error {
 		err = d.restoreNewest(newest)
 	case quarantine:
 		return g.startEmpty(d, why)
+	}
+	if err == nil {
+		err = d.removeCopies()
 	}
 	if err == nil {
 		err = d.dropStale(found)
@@ -152,14 +156,19 @@ func (g *Group) startEmpty(d *disk, why string) error {
 			g.log.Warn("state that was set aside earlier is removed", "dir", old, "kept", maxKept)
 		}
 	}
-	g.disk, err = g.openFiles()
-	return err
+	if g.disk, err = g.openFiles(); err != nil {
+		return err
+	}
+	if err := g.disk.removeCopies(); err != nil {
+		return errors.Join(err, g.disk.close())
+	}
+	return nil
 }
 
 func (g *Group) openFiles() (*disk, error) {
 	d, err := openDisk(g.cfg.Dir, g.raftLog, g.fatal)
 	if err == nil {
-		d.store.key = g.cfg.SnapshotKey
+		d.store.key, d.copies.stop = g.cfg.SnapshotKey, g.closing
 	}
 	return d, err
 }
@@ -206,6 +215,7 @@ func (g *Group) Run(ctx context.Context) error {
 	})
 	service.Go(func() { g.pace(inner, r) })
 	service.Go(func() { g.watchSpace(inner, r) })
+	service.Go(func() { g.trail(inner, r) })
 	service.Go(func() { g.compare(inner, r) })
 	service.Go(func() { g.announce(inner) })
 	writers.Go(func() { g.disk.store.run(inner, g.cfg.Timing.Flush) })
@@ -247,7 +257,8 @@ func (g *Group) startRaft() (*raft.Raft, error) {
 	}
 	layer := newTrackedLayer(g.cfg.Layer, g.cfg.Node)
 	gate := &snapshotGate{SnapshotStore: g.disk.snapshots, holds: g.holdsEntry}
-	g.transport = newTransport(layer, incoming{g.cfg.Dir, g.cfg.SnapshotKey, gate}, g.watched.hung, g.raftLog)
+	g.transport = newTransport(layer, incoming{g.cfg.Dir, g.cfg.SnapshotKey, gate, g.disk.forgetIncoming}, g.watched.hung, g.raftLog)
+	g.transport.holds, g.transport.rate = g.disk.copies.holds, g.cfg.SnapshotRate
 	g.transport.fenced.Store(fenced || g.forming.Load())
 	conf := g.cfg.raft(g.raftLog)
 	notify := make(chan bool, 8) // raft waits when it is full; leaderships follow each other slower than they are read

@@ -2,7 +2,6 @@ package replication
 
 import (
 	"errors"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -111,10 +110,7 @@ func TestCrashBetweenInstallAndRestore(t *testing.T) {
 			t.Fatalf("snapshots: got %d, %v", len(from), err)
 		}
 		newest := from[0]
-		at := filepath.Join(snapshotDir, newest.ID)
-		if err := os.CopyFS(filepath.Join(c.dir, "c1", at), os.DirFS(filepath.Join(c.dir, string(lead.cfg.Node), at))); err != nil {
-			t.Fatal(err)
-		}
+		publish(t, lead, newest.ID, filepath.Join(c.dir, "c1"))
 		c.start("c1")
 		if got := c.nodes["c1"].disk.store.mark().index; got < newest.Index {
 			t.Errorf("state of a replica that opens with a snapshot at %d: got index %d", newest.Index, got)
@@ -127,4 +123,32 @@ func TestCrashBetweenInstallAndRestore(t *testing.T) {
 			t.Errorf("session: got %+v, %v, want 60 turns", st, err)
 		}
 	})
+}
+
+// publish brings a snapshot of a leader to dir as far as the library's publication of it, and not to its restore.
+func publish(t *testing.T, lead *member, id, dir string) {
+	t.Helper()
+	meta, r, err := lead.disk.snapshots.Open(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	note, err := incoming{dir: dir, key: lead.cfg.SnapshotKey}.spool(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	labels, err := raft.NewFileSnapshotStoreWithLogger(dir, maxKept, newRaftLog(discardLog()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink, err := labels.Create(meta.Version, meta.Index, meta.Term, meta.Configuration, meta.ConfigurationIndex, lead.transport)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sink.Write(note); err != nil {
+		t.Fatal(err)
+	}
+	if err := sink.Close(); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -30,7 +30,7 @@ type image struct {
 
 var _ raft.FSMSnapshot = (*image)(nil)
 
-// Snapshot captures where the state machine stands; the copy is made by Persist.
+// Snapshot captures where the state machine stands.
 func (m *machine) Snapshot() (raft.FSMSnapshot, error) {
 	if m.broken != nil {
 		return nil, m.broken
@@ -38,7 +38,7 @@ func (m *machine) Snapshot() (raft.FSMSnapshot, error) {
 	return &image{store: m.store, need: m.store.mark().index}, nil
 }
 
-// Persist flushes and copies the state file into sink. What the copy has beyond the label is skipped on
+// Persist flushes, and notes in sink that the state file has the state. What that has beyond the label is skipped on
 // replay. It fails unless the disk has reached the label: the log is cut only behind what is durable.
 func (i *image) Persist(sink raft.SnapshotSink) error {
 	if err := i.store.flush(); err != nil {
@@ -48,7 +48,10 @@ func (i *image) Persist(sink raft.SnapshotSink) error {
 	if d := i.store.durableIndex(); d < i.need {
 		return fmt.Errorf("snapshot: the disk is at %d, the label at %d", d, i.need)
 	}
-	return i.store.writeSnapshot(sink)
+	if _, err := sink.Write(place{reached: i.need}.encode()); err != nil {
+		return fmt.Errorf("write snapshot: %w", err)
+	}
+	return nil
 }
 
 // Release does nothing: an image holds no resources.
@@ -134,23 +137,20 @@ func (m *machine) Restore(r io.ReadCloser) error {
 	return nil
 }
 
-// restore verifies the snapshot in a file beside the state file and then takes its place. Changes that wait
-// for the disk are dropped: the snapshot has them.
+// restore puts the state of a snapshot in the place of the state file: the file that a note names, or what r
+// holds, verified in a file beside it. Changes that wait for the disk are dropped: the snapshot has them.
 func (s *store) restore(r io.Reader) error {
 	s.flushMu.Lock()
 	defer s.flushMu.Unlock()
 	if s.broken != nil {
 		return s.broken
 	}
-	next := filepath.Join(s.dir, stateFile+".next")
-	if err := spoolSnapshot(s.key, r, next); err != nil {
-		return err
-	}
-	if err := stampBase(next); err != nil {
+	next, err := s.arrived(r)
+	if err != nil {
 		return err
 	}
 	s.dbMu.Lock()
-	err := s.db.Close()
+	err = s.db.Close()
 	if err == nil {
 		err = replaceFile(next, s.path())
 	}
@@ -169,6 +169,24 @@ func (s *store) restore(r io.Reader) error {
 		s.broken = fmt.Errorf("take the snapshot's place: %w", err)
 	}
 	return s.broken
+}
+
+// arrived gives the path of the state to take, verified and stamped.
+func (s *store) arrived(r io.Reader) (string, error) {
+	in := bufio.NewReaderSize(r, 4096)
+	head, _ := in.Peek(4096)
+	if p, ok := decodePlace(head); ok {
+		if p.file == "" {
+			return "", fmt.Errorf("%w: the snapshot has no state of its own", errCorrupt)
+		}
+		return filepath.Join(s.dir, p.file), nil
+	}
+	next := filepath.Join(s.dir, stateFile+".next")
+	if err := spoolSnapshot(s.key, in, next); err != nil {
+		return "", err
+	}
+	_, err := stampBase(next)
+	return next, err
 }
 
 // spoolSnapshot writes the state file in r to path, synced, and removes it again when it does not verify.
@@ -193,18 +211,19 @@ func spoolSnapshot(key []byte, r io.Reader, path string) error {
 }
 
 // stampBase notes in a state file that it came by snapshot, so that the boot rule does not expect a log that
-// reaches as far.
-func stampBase(path string) error {
+// reaches as far, and gives the index that it has reached.
+func stampBase(path string) (reached uint64, err error) {
 	db, err := openState(path)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
 		at, err := readMark(tx)
 		if err != nil {
 			return err
 		}
+		reached = at.index
 		return writeBase(tx, at.index)
 	})
-	return errors.Join(err, db.Close())
+	return reached, errors.Join(err, db.Close())
 }

@@ -2,10 +2,6 @@ package replication
 
 import (
 	"errors"
-	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,8 +23,9 @@ var (
 //   - keeps heartbeats on the main loop: their fast path changes the term beside it (hashicorp/raft issue 695);
 //   - is silent while the disk hangs (issue 503);
 //   - neither asks nor gives votes while the fence is up;
-//   - spools a snapshot to disk and verifies it before raft sees it, since raft receives it on its main loop and
-//     publishes it before the state machine has taken it;
+//   - spools the state of a snapshot to disk and verifies it, and gives raft a note of where it is: raft receives a snapshot on its
+//     main loop and publishes it before the state machine has taken it;
+//   - sends snapshots at a bounded rate, and keeps the entries behind them in the log;
 //   - notes how far each follower is, which the library does not tell.
 type transport struct {
 	*raft.NetworkTransport
@@ -37,6 +34,8 @@ type transport struct {
 	fenced atomic.Bool
 	ahead  atomic.Uint64 // the highest commit index that a leader has told
 	in     incoming
+	holds  *holds // of the log
+	rate   int64  // of snapshots that are sent, bytes per second
 
 	rpcs  chan raft.RPC
 	stop  chan struct{}
@@ -54,11 +53,13 @@ type transport struct {
 
 var _ raft.WithPreVote = (*transport)(nil)
 
-// incoming is where received snapshots are spooled, what they are verified with, and what may decline them.
+// incoming is where received snapshots are spooled, what they are verified with, what may decline them, and what clears
+// those that were not taken.
 type incoming struct {
-	dir  string
-	key  []byte
-	gate *snapshotGate
+	dir    string
+	key    []byte
+	gate   *snapshotGate
+	forget func() error
 }
 
 func newTransport(layer *trackedLayer, in incoming, silent func() bool, logger *raftLog) *transport {
@@ -67,7 +68,7 @@ func newTransport(layer *trackedLayer, in incoming, silent func() bool, logger *
 		MaxRPCsInFlight: 1, // pipelining can wedge a follower for ever (hashicorp/raft issue 612)
 	})
 	t := &transport{
-		NetworkTransport: inner, layer: layer, silent: silent, in: in,
+		NetworkTransport: inner, layer: layer, silent: silent, in: in, holds: &holds{}, rate: defaultSnapshotRate,
 		rpcs: make(chan raft.RPC), stop: make(chan struct{}), spool: make(chan struct{}, 1),
 		matched: map[raft.ServerID]uint64{}, pulses: map[raft.ServerID]*pulse{},
 	}
@@ -117,73 +118,6 @@ func (t *transport) deliver(rpc raft.RPC) {
 	}
 }
 
-// receive spools a snapshot, checks it and hands it on from the file.
-func (t *transport) receive(rpc raft.RPC) {
-	select {
-	case t.spool <- struct{}{}:
-		defer func() { <-t.spool }()
-	default:
-		rpc.Respond(nil, errors.New("another snapshot is being received"))
-		return
-	}
-	f, err := t.receiveFile(rpc)
-	if err != nil {
-		rpc.Respond(nil, err)
-		return
-	}
-	defer os.Remove(f.Name())
-	defer f.Close()
-	done := make(chan raft.RPCResponse, 1)
-	answer := rpc.RespChan
-	rpc.Reader, rpc.RespChan = f, done
-	req, _ := rpc.Command.(*raft.InstallSnapshotRequest)
-	t.in.gate.expect(req)
-	t.deliver(rpc)
-	select {
-	case resp := <-done:
-		if t.in.gate.expect(nil) { // what the leader wants to be here is here
-			resp = raft.RPCResponse{Response: &raft.InstallSnapshotResponse{RPCHeader: req.RPCHeader, Term: req.Term, Success: true}}
-		}
-		answer <- resp // has room for one
-	case <-t.stop:
-	}
-}
-
-func (t *transport) receiveFile(rpc raft.RPC) (*os.File, error) {
-	f, err := os.CreateTemp(t.in.dir, "incoming-*")
-	if err != nil {
-		return nil, fmt.Errorf("spool snapshot: %w", err)
-	}
-	err = func() error {
-		if _, err := f.ReadFrom(rpc.Reader); err != nil {
-			return err
-		}
-		if _, err := f.Seek(0, 0); err != nil {
-			return err
-		}
-		if err := readSnapshot(t.in.key, f, io.Discard); err != nil {
-			return err
-		}
-		_, err := f.Seek(0, 0)
-		return err
-	}()
-	if err != nil {
-		f.Close()
-		os.Remove(f.Name())
-		return nil, fmt.Errorf("spool snapshot: %w", err)
-	}
-	return f, nil
-}
-
-// removeSpooled clears what a crash left of received snapshots.
-func removeSpooled(dir string) error {
-	left, err := filepath.Glob(filepath.Join(dir, "incoming-*"))
-	for _, path := range left {
-		err = errors.Join(err, os.Remove(path))
-	}
-	return err
-}
-
 // AppendEntries sends entries or a heartbeat, and notes what the follower has.
 func (t *transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	if t.silent() {
@@ -200,6 +134,7 @@ func (t *transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, req
 			match = req.Entries[n-1].Index
 		}
 		t.note(id, match)
+		t.holds.confirmed(string(id), match, len(req.Entries) < maxAppend, time.Now())
 	}
 	return err
 }

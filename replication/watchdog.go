@@ -27,8 +27,11 @@ type watchedLog struct {
 	live   atomic.Bool // raft runs: its goroutines are ended rather than let into a panic
 	since  atomic.Int64
 	broken atomic.Pointer[error]
-	epoch  time.Time // since counts from here
-	syncs  syncTimes // how long appends took
+	keep   func() uint64 // the first entry that must stay in the log, 0: none has to
+	epoch  time.Time     // since counts from here
+	syncs  syncTimes     // how long appends took
+
+	entries, bytes atomic.Uint64 // appended since the start
 }
 
 // rawLog is what watchedLog watches; a test puts a slow or failing one here.
@@ -39,7 +42,7 @@ type rawLog interface {
 }
 
 func newWatchedLog(inner rawLog, fatal func(error)) *watchedLog {
-	return &watchedLog{inner: inner, fatal: fatal, epoch: time.Now()}
+	return &watchedLog{inner: inner, fatal: fatal, keep: func() uint64 { return 0 }, epoch: time.Now()}
 }
 
 // hung reports whether a write, to this log or another one on its disk, has run for longer than a leader may stay silent
@@ -56,6 +59,9 @@ func (w *watchedLog) stuck() bool {
 	since := w.since.Load()
 	return since != 0 && time.Since(w.epoch)-time.Duration(since) > diskHungQuiet
 }
+
+// appended gives how many entries were appended since the start, and their bytes.
+func (w *watchedLog) appended() (entries, bytes uint64) { return w.entries.Load(), w.bytes.Load() }
 
 // write runs a write of raft's main loop: while it lasts this replica can do nothing else, and hung sees it.
 func (w *watchedLog) write(what string, f func() error) error {
@@ -109,10 +115,27 @@ func (w *watchedLog) StoreLogs(logs []*raft.Log) error {
 	began := time.Now()
 	err := w.write("append to the log", func() error { return w.inner.StoreLogs(logs) })
 	w.syncs.add(time.Since(began), time.Now())
+	for _, l := range logs {
+		w.bytes.Add(uint64(len(l.Data)))
+	}
+	w.entries.Add(uint64(len(logs)))
 	return err
 }
 
+// DeleteRange removes entries; of the front, only what nobody needs. The library may keep as many as it likes.
 func (w *watchedLog) DeleteRange(low, high uint64) error {
+	if from := w.keep(); from != 0 && from <= high {
+		last, err := w.inner.LastIndex()
+		if err != nil {
+			return err
+		}
+		if high < last {
+			high = from - 1
+		}
+		if high < low {
+			return nil
+		}
+	}
 	return w.timed("cut the log", func() error { return w.inner.DeleteRange(low, high) })
 }
 

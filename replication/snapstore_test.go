@@ -1,0 +1,205 @@
+package replication
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/skein-mesh/skein"
+	"github.com/skein-mesh/skein/session"
+)
+
+func TestPlaceRoundTrip(t *testing.T) {
+	for _, want := range []place{{}, {reached: 7}, {reached: 1 << 60, file: incomingAs + "17"}} {
+		if got, ok := decodePlace(want.encode()); !ok || got != want {
+			t.Errorf("got %+v, %v, want %+v", got, ok, want)
+		}
+	}
+	for _, bad := range []string{"", "SKNPLACE1234567", snapshotMagic + "12345678", "SKNPLACE12345678state.db", "SKNPLACE12345678" + incomingAs + "/../state.db"} {
+		if got, ok := decodePlace([]byte(bad)); ok {
+			t.Errorf("%q: got %+v", bad, got)
+		}
+	}
+}
+
+func FuzzDecodePlace(f *testing.F) {
+	f.Add(place{7, incomingAs + "1"}.encode())
+	f.Add([]byte(placeMagic))
+	f.Fuzz(func(t *testing.T, buf []byte) {
+		if p, ok := decodePlace(buf); ok && !bytes.Equal(p.encode(), buf) {
+			t.Errorf("%q: got %+v", buf, p)
+		}
+	})
+}
+
+func TestHolds(t *testing.T) {
+	now := time.Unix(1000, 0)
+	h := &holds{}
+	want := func(step string, from uint64) {
+		t.Helper()
+		if got := h.from(now); got != from {
+			t.Errorf("%s: got %d, want %d", step, got, from)
+		}
+	}
+	want("nobody", 0)
+	read := h.take("copy", 50)
+	h.follow("b1", 40, now)
+	want("two", 40)
+	h.confirmed("b1", 45, false, now)
+	h.confirmed("b1", 44, false, now) // late
+	h.confirmed("copy", 90, true, now)
+	want("one went on", 45)
+	now = now.Add(keepStill + 1)
+	want("it stands still", 50)
+	read()
+	want("the copy was read", 0)
+	h.follow("c1", 60, now)
+	h.confirmed("c1", 70, true, now)
+	want("it has everything", 0)
+}
+
+// TestHeldEntriesStay cuts the log as the library does, at its front and as a whole.
+func TestHeldEntriesStay(t *testing.T) {
+	d, err := openDisk(t.TempDir(), newRaftLog(discardLog()), func(error) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close() //nolint:errcheck // a test's
+	w := newWatchedLog(d.logs, func(err error) { t.Error(err) })
+	from := uint64(0)
+	w.keep = func() uint64 { return from }
+	for i := range uint64(60) {
+		if err := w.StoreLog(&raft.Log{Index: i + 1, Data: []byte("x")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct{ from, low, high, first uint64 }{
+		{0, 1, 9, 10}, {20, 10, 30, 20}, {20, 20, 30, 20}, {50, 20, 30, 31}, {40, 31, 60, 0},
+	} {
+		from = tt.from
+		if err := w.DeleteRange(tt.low, tt.high); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := w.FirstIndex(); err != nil || got != tt.first {
+			t.Errorf("%d to %d with %d held: the log begins at %d, %v, want %d", tt.low, tt.high, tt.from, got, err, tt.first)
+		}
+	}
+}
+
+func TestTrailing(t *testing.T) {
+	for _, tt := range []struct {
+		name                        string
+		entries, bytes, least, want uint64
+	}{
+		{"idle", 0, 0, 5, 5},
+		{"little", 455, 455 << 10, 5, 5},
+		{"much", 10_000, 10_000 << 10, 4096, 90_000},
+		{"large entries", 10_000, 10_000 * 64 << 10, 4096, 4096},
+		{"medium entries", 10_000, 10_000 * 16 << 10, 4096, 16384},
+	} {
+		if got := trailing(tt.entries, tt.bytes, 10*time.Second, tt.least); got != tt.want {
+			t.Errorf("%s: got %d, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestThrottle(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := &pacedReader{bytes.NewReader(make([]byte, 10<<20)), newThrottle(1<<20, nil)}
+		began := time.Now()
+		n, err := io.Copy(io.Discard, r)
+		if took := time.Since(began); err != nil || n != 10<<20 || took < 9*time.Second || took > 11*time.Second {
+			t.Errorf("10 MiB at 1 MiB a second: got %d bytes in %v, %v", n, took, err)
+		}
+		time.Sleep(time.Minute) // what was not used does not pass at once later
+		began = time.Now()
+		r.r = bytes.NewReader(make([]byte, 1<<20))
+		if _, err := io.Copy(io.Discard, r); err != nil || time.Since(began) < 800*time.Millisecond {
+			t.Errorf("1 MiB after a pause: got %v, %v", time.Since(began), err)
+		}
+		stop := make(chan struct{})
+		close(stop)
+		w := &pacedWriter{io.Discard, newThrottle(1, stop)}
+		if _, err := w.Write(make([]byte, 1<<20)); !errors.Is(err, errStopping) {
+			t.Errorf("after the stop: got %v", err)
+		}
+	})
+}
+
+// readSnapshots counts who reads snapshots.
+type readSnapshots struct {
+	raft.SnapshotStore
+	opened []uint64 // labels; raft opens them one after the other
+}
+
+func (s *readSnapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	meta, r, err := s.SnapshotStore.Open(id)
+	if err == nil {
+		s.opened = append(s.opened, meta.Index)
+	}
+	return meta, r, err
+}
+
+// TestSlowFollowerGetsOneSnapshot: the leader takes several snapshots, and would cut its log behind each, while one
+// travels to a follower that begins with nothing.
+func TestSlowFollowerGetsOneSnapshot(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCluster(t, "a1", "b1", "c1")
+		defer c.stopAll()
+		c.tune = func(cfg *Config) { cfg.SnapshotEntries, cfg.TrailingEntries, cfg.SnapshotRate = 20, 5, 100<<10 }
+		sent := map[skein.NodeID]*readSnapshots{}
+		c.prepare = func(g *Group) {
+			s := &readSnapshots{SnapshotStore: g.disk.snapshots}
+			sent[g.cfg.Node], g.disk.snapshots = s, s
+		}
+		c.start("a1", "b1", "c1")
+		lead := c.leader()
+		large := strings.Repeat("long ", 10_000)
+		for i := range 60 {
+			say := sayCmd(i, 1, 1)
+			body := say.Body.(session.Accept)
+			body.Reply.Text = large
+			say.Body = body
+			c.propose(lead, openCmd(i), say)
+		}
+		c.until("a log that was cut", time.Minute, func() bool {
+			first, err := lead.disk.logs.FirstIndex()
+			return err == nil && first > 20
+		})
+		follower := skein.NodeID("b1")
+		if lead.cfg.Node == follower {
+			follower = "c1"
+		}
+		c.kill(follower)
+		removeFile(t, c.dir, follower, ".")
+		c.start(follower)
+		n := 0
+		c.until("a follower that has everything", 5*time.Minute, func() bool {
+			n++
+			c.propose(lead, openCmd(1000+n)) // some twenty a second
+			time.Sleep(50 * time.Millisecond)
+			return c.nodes[follower].Status().Applied+5 >= lead.Status().Applied
+		})
+		labels := sent[lead.cfg.Node].opened
+		list, err := lead.disk.snapshots.List()
+		if err != nil || len(labels) == 0 || list[0].Index <= labels[0] {
+			t.Fatalf("no snapshot was taken while one travelled: sent %v, %v", labels, err)
+		}
+		if len(labels) != 1 {
+			t.Errorf("snapshots sent: got %v, want one", labels)
+		}
+		if left, err := filepath.Glob(filepath.Join(c.dir, "*", incomingAs+"*")); err != nil || len(left) > 0 {
+			t.Errorf("copies left behind: %v, %v", left, err)
+		}
+		if left, err := filepath.Glob(filepath.Join(c.dir, "*", outgoingAs+"*")); err != nil || len(left) > 0 {
+			t.Errorf("copies left behind: %v, %v", left, err)
+		}
+		c.converged()
+	})
+}
