@@ -51,6 +51,7 @@ type line struct {
 	via   bool          // another node's client: limited there, and told there of peers
 
 	out   *outbox
+	life  *time.Timer // when the next sign of life is due; set while a turn runs
 	queue chan request
 
 	refused int   // requests refused in a row; only the reader's
@@ -76,6 +77,8 @@ func (l *line) run(ctx context.Context, first []byte, next func() (request, erro
 	}
 	defer l.g.lines.leave()
 	l.out, l.queue = newOutbox(), make(chan request, maxPending)
+	l.life = time.NewTimer(time.Hour)
+	defer l.life.Stop()
 	l.out.add(first)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -232,7 +235,11 @@ func (l *line) follow(f *followed) {
 	l.mu.Lock()
 	l.now = f
 	l.mu.Unlock()
-	poke(l.out.wake) // the writer shows signs of life from now on, or no more
+	if f != nil {
+		l.life.Reset(l.every)
+	} else {
+		l.life.Stop()
+	}
 }
 
 // tell passes one update on. An empty piece only notes that the turn's home is well: the writer paces the signs.
@@ -257,7 +264,7 @@ func (l *line) tell(ctx context.Context, u session.Update) error {
 		l.now.last = last
 	}
 	l.mu.Unlock()
-	return l.out.push(ctx, l.form.update(u))
+	return l.out.put(ctx, l.form.update(u), u.More)
 }
 
 // running reports whether a turn runs.

@@ -26,7 +26,10 @@ func newOutbox() *outbox {
 }
 
 // push adds a message, once there is room.
-func (o *outbox) push(ctx context.Context, msg []byte) error {
+func (o *outbox) push(ctx context.Context, msg []byte) error { return o.put(ctx, msg, false) }
+
+// put is push; with more the writer is not woken, since another message follows at once.
+func (o *outbox) put(ctx context.Context, msg []byte, more bool) error {
 	if len(msg) == 0 {
 		return nil
 	}
@@ -36,13 +39,16 @@ func (o *outbox) push(ctx context.Context, msg []byte) error {
 			o.addLocked(msg)
 			room := o.size < maxOutbox
 			o.mu.Unlock()
-			poke(o.wake)
+			if !more {
+				poke(o.wake)
+			}
 			if room {
 				poke(o.space) // another one may be waiting, and space holds a single signal
 			}
 			return nil
 		}
 		o.mu.Unlock()
+		poke(o.wake) // what was put with more may be all that there is to write
 		select {
 		case <-o.space:
 		case <-ctx.Done():

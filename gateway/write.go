@@ -13,35 +13,31 @@ const peersPause = 250 * time.Millisecond
 // outbox is closed and empty (nil), the client cannot be written to, or ctx ends.
 func (l *line) writeAll(ctx context.Context) error {
 	n := l.newNotices()
-	life := time.NewTimer(time.Hour)
-	defer life.Stop()
 	defer n.timer.Stop()
-	last, finish := time.Now(), l.g.finish
+	finish := l.g.finish
 	for {
 		msgs, open := l.out.take()
 		if len(msgs) > 0 {
 			if err := l.write(msgs); err != nil {
 				return err
 			}
-			last = time.Now()
+			if l.running() {
+				l.life.Reset(l.every)
+			}
 			continue
 		}
 		if !open {
 			return nil
 		}
-		life.Stop()
-		if l.running() {
-			life.Reset(max(0, l.every-time.Since(last)))
-		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-l.out.wake:
-		case <-life.C:
+		case <-l.life.C:
 			if sign := l.sign(); sign != nil {
 				l.out.add(sign)
-			} else {
-				last = time.Now() // look again after the next pause
+			} else if l.running() {
+				l.life.Reset(l.every) // look again after the next pause
 			}
 		case <-n.changed:
 			n.changed = nil

@@ -32,6 +32,7 @@ type Update struct {
 	Text    string      // UpdatePiece: the piece; UpdateCompleted: the whole reply
 	Source  string      // UpdateCompleted
 	Mode    string      // UpdatePiece: set where an attempt went on behind the text of another
+	More    bool        // another update follows at once: both may travel together
 }
 
 // Opening asks for a session. It never claims anything: without Create it only reads.

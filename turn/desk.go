@@ -95,7 +95,7 @@ type Desk struct {
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	wg     sync.WaitGroup
+	crew   crew
 }
 
 type runKey struct {
@@ -133,7 +133,7 @@ func (d *Desk) Run(ctx context.Context) error {
 	d.draining, d.stopped = true, true
 	d.mu.Unlock()
 	d.cancel(errStopped)
-	d.wg.Wait()
+	d.crew.close()
 	return nil
 }
 

@@ -211,13 +211,14 @@ func (f *follower) tell(st *session.State) (done bool, err error) {
 	up := session.Update{Turn: t.ID, Seq: t.Seq, Attempt: t.Attempt, Place: t.Place}
 	if !f.accepted || f.attempt != t.Attempt {
 		f.accepted, f.attempt = true, t.Attempt
-		up.Kind = session.UpdateAccepted
+		up.Kind, up.More = session.UpdateAccepted, f.sent < len(t.Reply) || t.Status == session.Completed
 		if err := f.emit(up); err != nil {
 			return true, err
 		}
 	}
 	if f.sent < len(t.Reply) {
 		up.Kind, up.Offset, up.Text, up.Mode = session.UpdatePiece, f.sent, t.Reply[f.sent:], mode(t, f.sent)
+		up.More = t.Status == session.Completed
 		f.sent = len(t.Reply)
 		if err := f.emit(up); err != nil {
 			return true, err
@@ -225,7 +226,7 @@ func (f *follower) tell(st *session.State) (done bool, err error) {
 	}
 	switch t.Status {
 	case session.Completed:
-		up.Kind, up.Offset, up.Text, up.Source, up.Mode = session.UpdateCompleted, 0, t.Reply, t.Source, ""
+		up.Kind, up.Offset, up.Text, up.Source, up.Mode, up.More = session.UpdateCompleted, 0, t.Reply, t.Source, "", false
 		return true, f.emit(up)
 	case session.Dead:
 		// the reason may name servers and tools: operators see it among the dead letters

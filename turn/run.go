@@ -39,7 +39,7 @@ func (d *Desk) begin(key runKey, m session.Message, st *session.State) (*run, er
 	}
 	r := &run{desk: d, key: key, msg: m, known: make(chan struct{})}
 	d.runs[key] = r
-	d.wg.Go(func() { r.work(st) })
+	d.crew.do(func() { r.work(st) })
 	return r, nil
 }
 
