@@ -111,9 +111,8 @@ func (d *dev) stop() {
 	d.cmd.Wait()
 	if d.t.Failed() {
 		d.t.Logf("skein dev said:\n%s", d.log)
-		logs, _ := filepath.Glob(filepath.Join(d.dir, "*", "*.log"))
-		more, _ := filepath.Glob(filepath.Join(d.dir, "*", "*", "*.log"))
-		for _, path := range append(logs, more...) {
+		logs, _ := filepath.Glob(filepath.Join(d.dir, "nodes", "*", "log"))
+		for _, path := range logs {
 			data, _ := os.ReadFile(path)
 			d.t.Logf("%s:\n%s", path, data[max(0, len(data)-6000):])
 		}

@@ -84,5 +84,8 @@ func runAgent(ctx context.Context, cfg node.Config, flush func()) error {
 	err = node.Run(ctx, cfg)
 	cancel()
 	<-watched
-	return err
+	if err != nil {
+		return &nodeError{err}
+	}
+	return nil
 }

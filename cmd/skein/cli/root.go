@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,13 +10,6 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-)
-
-// Exit codes.
-const (
-	exitOK    = 0
-	exitFault = 1
-	exitUsage = 2
 )
 
 // usageError is a wrong command line.
@@ -43,10 +35,7 @@ func Main(args []string) int {
 		return exitOK
 	}
 	fmt.Fprintf(os.Stderr, "skein: %s\n", oneLine(err))
-	if _, ok := errors.AsType[*usageError](err); ok {
-		return exitUsage
-	}
-	return exitFault
+	return exitCode(err)
 }
 
 // oneLine joins what errors.Join writes on lines.
