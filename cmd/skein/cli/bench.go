@@ -56,7 +56,7 @@ func benchCommand() *cobra.Command {
 		Use: "bench", Short: "Measure a mesh", Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(benchTurnsCommand(), benchFillCommand())
+	cmd.AddCommand(benchTurnsCommand(), benchFillCommand(), benchRestartCommand())
 	return cmd
 }
 

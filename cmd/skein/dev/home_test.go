@@ -3,6 +3,7 @@ package dev
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -285,5 +286,45 @@ func TestUnderGoRun(t *testing.T) {
 		if got := UnderGoRun(path); got != want {
 			t.Errorf("%s: got %v, want %v", path, got, want)
 		}
+	}
+}
+
+func TestWipeRefuses(t *testing.T) {
+	dir := t.TempDir()
+	mesh := filepath.Join(dir, "mesh.json")
+	data := filepath.Join(dir, "nodes", "eu-a-1", "data")
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write := func(path, text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	node := func(pid int) string {
+		return fmt.Sprintf(`{"service":"s.test","ca_file":"ca.pem","nodes":[{"id":"eu-a-1","region":"eu","zone":"a","pid":%d,"quic":"127.0.0.1:1"}]}`, pid)
+	}
+	write(mesh, node(0))
+	if err := Wipe(mesh, "eu-a-1"); err == nil || !strings.Contains(err.Error(), "is not of a dev mesh") {
+		t.Errorf("another mesh: got %v", err)
+	}
+	write(filepath.Join(dir, planFile), "{}")
+	write(mesh, node(17))
+	if err := Wipe(mesh, "eu-a-1"); err == nil || !strings.Contains(err.Error(), "kill it first") {
+		t.Errorf("a node that runs: got %v", err)
+	}
+	if _, err := os.Stat(data); err != nil {
+		t.Errorf("the data of a node that was not wiped: %v", err)
+	}
+	write(mesh, node(0))
+	if err := Wipe(mesh, "eu-b-1"); err == nil {
+		t.Error("a node that is not there was wiped")
+	}
+	if err := Wipe(mesh, "eu-a-1"); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(data); !os.IsNotExist(err) {
+		t.Errorf("data after the wipe: %v", err)
 	}
 }
