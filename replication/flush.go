@@ -75,7 +75,7 @@ func (s *store) flushed(index uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id, c := range s.flushing {
-		s.clean.Add(id, c.state) // a newer one in dirty goes before it
+		s.clean.put(id, c.state) // a newer one in dirty goes before it
 	}
 	s.flushing, s.durable = nil, index
 }

@@ -132,10 +132,10 @@ func TestWhatIsReadBackIsWhatWas(t *testing.T) {
 			switch rapid.IntRange(0, 8).Draw(r, "disk") {
 			case 0, 1:
 				flush(a)
-				a.clean.Purge()
+				a.clean.clear()
 			case 2:
 				flush(a)
-				a.known.Purge()
+				a.known.clear()
 			case 3:
 				flush(a)
 				if err := a.close(); err != nil {
@@ -148,7 +148,7 @@ func TestWhatIsReadBackIsWhatWas(t *testing.T) {
 		}
 		flush(a)
 		flush(b)
-		a.clean.Purge()
+		a.clean.clear()
 		for n := 1; n <= 3; n++ {
 			got, err := a.get(sid(n))
 			if err != nil {
@@ -204,7 +204,7 @@ func TestMarksApart(t *testing.T) {
 		if err := s.flush(); err != nil {
 			t.Fatal(err)
 		}
-		s.clean.Purge()
+		s.clean.clear()
 		err := s.view(func(tx *bolt.Tx) error { n = tx.Bucket(marksBucket).Stats().KeyN; return nil })
 		if err != nil {
 			t.Fatal(err)
@@ -225,7 +225,7 @@ func TestMarksApart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.clean.Purge()
+	s.clean.clear()
 	if _, err := s.get(sid(1)); !errors.Is(err, errCorrupt) || !contains(err.Error(), string(sid(1))) {
 		t.Errorf("a lost record: got %v, want an error that names the session", err)
 	}

@@ -5,8 +5,8 @@ import (
 	"maps"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/skein-mesh/skein"
@@ -17,6 +17,9 @@ const (
 	stateFile = "state.db"
 
 	cleanStates  = 1024     // sessions kept in memory that the disk has too
+	cleanBytes   = 16 << 20 // likewise
+	mostMapped   = 96 << 20 // bytes of mapped files that may stay in memory
+	trimEvery    = 128      // reads of the file between two looks at that
 	flushOps     = 4096     // changes that call for a flush at once
 	maxPending   = 16384    // changes that may wait for the disk; beyond it the state machine waits
 	maxPendBytes = 32 << 20 // likewise, in bytes of events
@@ -46,15 +49,17 @@ type store struct {
 
 	flushMu sync.Mutex // one flush, snapshot start or restore at a time; guards broken and known
 	broken  error      // the first failed flush or restore; nothing is written after it
-	known   *simplelru.LRU[skein.SessionID, *places]
+	known   *cache[*places]
 
 	dbMu sync.RWMutex // guards db against the swap of a restore; held while a transaction reads
 	db   *bolt.DB
 
+	views atomic.Uint64 // read transactions so far
+
 	mu       sync.Mutex // guards the fields below; no I/O under it
 	dirty    map[skein.SessionID]*change
 	flushing map[skein.SessionID]*change
-	clean    *simplelru.LRU[skein.SessionID, *session.State]
+	clean    *cache[*session.State]
 	open     map[skein.SessionID]*session.State // sessions with an open turn
 	letters  int                                // dead letters in all sessions
 	at       mark                               // what dirty, flushing and the disk hold together
@@ -84,18 +89,10 @@ func (s *store) path() string { return filepath.Join(s.dir, stateFile) }
 
 // load makes db the store's and builds the overlay from it. Callers hold flushMu or are alone.
 func (s *store) load(db *bolt.DB) error {
-	clean, err := simplelru.NewLRU[skein.SessionID, *session.State](cleanStates, nil)
-	if err != nil {
-		return err
-	}
-	known, err := simplelru.NewLRU[skein.SessionID, *places](knownPlaces, nil)
-	if err != nil {
-		return err
-	}
 	var at mark
 	letters := 0
 	open := map[skein.SessionID]*session.State{}
-	err = db.View(func(tx *bolt.Tx) error {
+	err := db.View(func(tx *bolt.Tx) (err error) {
 		if at, err = readMark(tx); err != nil {
 			return err
 		}
@@ -111,13 +108,13 @@ func (s *store) load(db *bolt.DB) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.path(), err)
 	}
-	s.known = known
+	s.known = newCache(knownPlaces, knownBytes, sizeOfPlaces)
 	s.dbMu.Lock()
 	s.db = db
 	s.dbMu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.dirty, s.flushing, s.clean, s.open = map[skein.SessionID]*change{}, nil, clean, open
+	s.dirty, s.flushing, s.clean, s.open = map[skein.SessionID]*change{}, nil, newCache(cleanStates, cleanBytes, sizeOf), open
 	s.at, s.durable, s.pending, s.bytes, s.letters = at, at.index, 0, 0, letters
 	for id := range s.watchers {
 		s.notifyLocked(id)
@@ -129,7 +126,13 @@ func (s *store) load(db *bolt.DB) error {
 func (s *store) view(f func(*bolt.Tx) error) error {
 	s.dbMu.RLock()
 	defer s.dbMu.RUnlock()
-	if err := s.db.View(f); err != nil {
+	err := s.db.View(func(tx *bolt.Tx) error {
+		if s.views.Add(1)%trimEvery == 0 && fileResident() > mostMapped {
+			forgetMapped(tx)
+		}
+		return f(tx)
+	})
+	if err != nil {
 		return fmt.Errorf("%s: %w", s.path(), err)
 	}
 	return nil
@@ -157,7 +160,7 @@ func (s *store) cached(id skein.SessionID) *session.State {
 	if c := s.flushing[id]; c != nil {
 		return c.state
 	}
-	if st, ok := s.clean.Get(id); ok {
+	if st, ok := s.clean.get(id); ok {
 		return st
 	}
 	return nil

@@ -215,7 +215,7 @@ func TestFlippedBitInASession(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.clean.Purge()
+	s.clean.clear()
 	if _, err := s.get(sid(1)); !errors.Is(err, errCorrupt) || !strings.Contains(err.Error(), s.path()) {
 		t.Errorf("get: got %v, want %v that names %s", err, errCorrupt, s.path())
 	}

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
 	bolt "go.etcd.io/bbolt"
 	"google.golang.org/protobuf/proto"
 
@@ -14,14 +13,20 @@ import (
 	"github.com/skein-mesh/skein/session"
 )
 
-// knownPlaces is of how many sessions a flush remembers where their events are; of the others it reads it. About 1 KiB each.
-const knownPlaces = 4096
+// Of so many sessions a flush remembers where their events are; of the others it reads it.
+const (
+	knownPlaces = 4096
+	knownBytes  = 8 << 20
+)
+
+// sizeOfPlaces gives about how many bytes of memory they need.
+func sizeOfPlaces(p *places) int { return 1500 + sizeOfMarks(p.apart) }
 
 // writer puts changes into a transaction.
 type writer struct {
 	tx     *bolt.Tx
 	events []*storedEvent // of all sessions
-	known  *simplelru.LRU[skein.SessionID, *places]
+	known  *cache[*places]
 }
 
 // writeChanges writes what has changed, in the order of the keys, where neighbours share pages. Callers hold flushMu; after an error
@@ -45,14 +50,14 @@ func (s *store) writeChanges(tx *bolt.Tx, changes map[skein.SessionID]*change, a
 }
 
 func (w *writer) session(id skein.SessionID, c *change) error {
-	p, ok := w.known.Get(id)
+	p, ok := w.known.get(id)
 	if !ok {
 		var err error
 		if p, err = readPlaces(w.tx, id); err != nil {
 			return err
 		}
-		w.known.Add(id, p)
 	}
+	marks := len(p.apart)
 	for i := range c.events {
 		if err := w.event(id, &c.events[i], p); err != nil {
 			return err
@@ -70,7 +75,13 @@ func (w *writer) session(id skein.SessionID, c *change) error {
 	if err := w.tx.Bucket(sessionsBucket).Put(key, seal(key, value)); err != nil {
 		return err
 	}
-	return w.indexes(id, c, p)
+	if err := w.indexes(id, c, p); err != nil {
+		return err
+	}
+	if !ok || len(p.apart) != marks {
+		w.known.put(id, p)
+	}
+	return nil
 }
 
 // event notes where an event is. It is written with those of the other sessions.
