@@ -44,6 +44,8 @@ func (c *cache[V]) put(id skein.SessionID, value V) {
 	}
 }
 
+func (c *cache[V]) drop(id skein.SessionID) { c.lru.Remove(id) }
+
 func (c *cache[V]) clear() { c.lru.Purge() }
 
 // sizeOf gives about how many bytes of memory a state needs; texts that states share are counted in each.

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/skein-mesh/skein"
+	"github.com/skein-mesh/skein/session"
 )
 
 // maxAppend is how many entries go to a follower at once.
@@ -44,6 +45,7 @@ type Timing struct {
 	Lease     time.Duration // silence of a majority before a leader steps down, at most Heartbeat; default 200 ms
 	Commit    time.Duration // how soon followers learn of a commit when nothing else is sent; default 20 ms
 	Flush     time.Duration // how long applied changes may wait for the disk; default 75 ms
+	Calendar  time.Duration // between two steps of the calendar, at most 10 min; default 1 min
 	Stable    time.Duration // how long a node must be well before it is promoted, or gone before it is replaced; default 10 s
 }
 
@@ -82,6 +84,8 @@ type Config struct {
 	// SnapshotRate bounds how fast a snapshot is sent, in bytes per second; default 48 MiB. The library gives up a transfer
 	// below 85 KiB a second.
 	SnapshotRate int64
+
+	Retention Retention // of sessions; the zero value keeps all
 }
 
 // Validate reports every fault of the configuration at once.
@@ -100,6 +104,8 @@ func (c *Config) Validate() error {
 	check(t.Heartbeat >= 50*time.Millisecond, "heartbeat %v is under 50 ms", t.Heartbeat)
 	check(t.Election >= t.Heartbeat, "election %v is under heartbeat %v", t.Election, t.Heartbeat)
 	check(t.Lease <= t.Heartbeat, "lease %v is over heartbeat %v", t.Lease, t.Heartbeat)
+	check(t.Calendar <= session.CalendarStep, "the calendar steps every %v, want at most %v", t.Calendar, session.CalendarStep)
+	check(c.Retention.CloseAfter >= 0 && c.Retention.Keep >= 0, "retention: an age below 0")
 	check(len(c.SnapshotKey) == 0 || len(c.SnapshotKey) >= 32, "a snapshot key of %d bytes, want at least 32", len(c.SnapshotKey))
 	seen := map[skein.NodeID]bool{}
 	for _, v := range c.Voters {
@@ -121,6 +127,7 @@ func (t Timing) orDefault() Timing {
 	set(&t.Lease, min(t.Heartbeat, 200*time.Millisecond))
 	set(&t.Commit, 20*time.Millisecond)
 	set(&t.Flush, 75*time.Millisecond)
+	set(&t.Calendar, time.Minute)
 	set(&t.Stable, 10*time.Second)
 	return t
 }

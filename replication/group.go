@@ -35,6 +35,7 @@ type Group struct {
 	links     *links
 	held      *held
 	lead      *leadership
+	horizon   horizon
 	reloading sync.Mutex    // one change of the library's settings at a time
 	space     space         // of the disks
 	heartbeat atomic.Int64  // the present timeout, see pace

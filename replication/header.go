@@ -49,16 +49,20 @@ func turnHeader(t *session.Turn, at turnAt) *wire.TurnHeader {
 	return w
 }
 
-// readHeader reads the header of a session, nil when there is none.
+// readHeader reads the header of a session, nil when there is none or the session is gone.
 func readHeader(tx *bolt.Tx, id skein.SessionID) (*wire.SessionHeader, error) {
+	return headerAt(tx, sessionsBucket, id)
+}
+
+func headerAt(tx *bolt.Tx, bucket []byte, id skein.SessionID) (*wire.SessionHeader, error) {
 	key := []byte(id)
-	v := tx.Bucket(sessionsBucket).Get(key)
+	v := tx.Bucket(bucket).Get(key)
 	if v == nil {
 		return nil, nil
 	}
 	content, err := unseal(key, v)
 	if err != nil {
-		return nil, fmt.Errorf("sessions: %w", err)
+		return nil, fmt.Errorf("%s: %w", bucket, err)
 	}
 	w := &wire.SessionHeader{}
 	if err := proto.Unmarshal(content, w); err != nil {
@@ -70,6 +74,9 @@ func readHeader(tx *bolt.Tx, id skein.SessionID) (*wire.SessionHeader, error) {
 // readState reads a session, nil when there is none: its header, and from its events what the header does not hold.
 func readState(tx *bolt.Tx, id skein.SessionID) (*session.State, error) {
 	w, err := readHeader(tx, id)
+	if err == nil && w == nil {
+		w, err = readGone(tx, id)
+	}
 	if err != nil || w == nil {
 		return nil, err
 	}

@@ -19,9 +19,12 @@ const (
 	maxSessions    = 1000
 )
 
-// history gives kept events with a sequence number above after, oldest first, at most limit of them.
+// history gives kept events with a sequence number above after, oldest first, at most limit of them; none of a session that is gone.
 func (s *store) history(id skein.SessionID, after skein.Seq, limit int) ([]session.Event, error) {
 	limit = min(limit, maxHistory)
+	if st := s.cached(id); st != nil && st.Phase.Gone() {
+		return nil, nil // the disk may still have it
+	}
 	over := s.overlaid(id) // before the disk: what is flushed in between is seen twice, never missed
 	var events []session.Event
 	last, size := after, 0
@@ -73,7 +76,7 @@ func decodeEvent(buf []byte) (session.Event, error) {
 	return eventFromWire(w), nil
 }
 
-// list gives sessions in the order of their ids, those after an id, at most limit of them.
+// list gives sessions in the order of their ids, those after an id, at most limit of them. Those that are gone are left out.
 func (s *store) list(after skein.SessionID, limit int) ([]*session.State, error) {
 	limit = min(limit, maxSessions)
 	ids := s.overlaidIDs(after)
@@ -100,7 +103,7 @@ func (s *store) list(after skein.SessionID, limit int) ([]*session.State, error)
 		if err != nil {
 			return nil, err
 		}
-		if st != nil {
+		if st != nil && !st.Phase.Gone() {
 			states = append(states, st)
 		}
 	}

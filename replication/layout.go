@@ -18,6 +18,8 @@ var (
 	indexBucket    = []byte("index")    // id, 0, first sequence number -> where older events are, see encodeEvents
 	marksBucket    = []byte("marks")    // id, 0, client -> wire.Mark, of a session that has many
 	subjectsBucket = []byte("subjects") // subject, 0, milliseconds of opening, id -> nothing
+	goneBucket     = []byte("gone")     // id of a session whose text is deleted -> wire.SessionHeader
+	agesBucket     = []byte("ages")     // what a session waits for, day of its last event, id -> nothing
 	openBucket     = []byte("open")     // id of a session with an open turn -> nothing
 	lettersBucket  = []byte("letters")  // id of a session with dead letters -> their number, one byte
 	metaBucket     = []byte("meta")
@@ -70,7 +72,7 @@ func subjectKey(subject skein.Subject, openedMs int64, id skein.SessionID) []byt
 
 // makeLayout makes the buckets of a fresh file.
 func makeLayout(tx *bolt.Tx) error {
-	for _, name := range [][]byte{sessionsBucket, eventsBucket, indexBucket, marksBucket, subjectsBucket, openBucket, lettersBucket, metaBucket} {
+	for _, name := range [][]byte{sessionsBucket, eventsBucket, indexBucket, marksBucket, subjectsBucket, goneBucket, agesBucket, openBucket, lettersBucket, metaBucket} {
 		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 			return err
 		}

@@ -166,6 +166,8 @@ func (g *Group) reign(ctx context.Context, r *raft.Raft) (end func()) {
 	var loops sync.WaitGroup
 	loops.Go(func() { g.reconcile(ctx, r) })
 	loops.Go(func() { g.tick(ctx) })
+	loops.Go(func() { g.keepCalendar(ctx) })
+	loops.Go(func() { g.retain(ctx) })
 	return func() {
 		cancel()
 		loops.Wait()

@@ -100,18 +100,27 @@ func (e *entry) apply(w *wire.Command) (session.Result, error) {
 		e.at.clock += session.Committed(step)
 		return session.Result{}, nil
 	}
+	if c := w.GetCalendar(); c != nil {
+		e.at.calendar = e.at.calendar.Advance(session.Calendar(c.WallMs), time.Duration(c.ElapsedNs))
+		if e.at.first == 0 {
+			e.at.first = e.at.calendar
+		}
+		return session.Result{}, nil
+	}
 	c := commandFromWire(w)
 	st, err := e.state(c.Session)
 	if err != nil {
 		return session.Result{}, err
 	}
-	events, result := session.Apply(st, c, session.Now{Clock: e.at.clock})
+	events, result := session.Apply(st, c, e.at.now())
 	if len(events) == 0 {
 		return result, nil
 	}
-	if st == nil {
-		e.at.sessions++
+	was := session.PhaseOpen
+	if st != nil {
+		was = st.Phase
 	}
+	e.at.count(st == nil, was, result.State.Phase)
 	if err := e.take(c.Session, result.State, events); err != nil {
 		return session.Result{}, err
 	}

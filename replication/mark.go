@@ -14,16 +14,27 @@ type mark struct {
 	index    uint64 // of the last log entry applied
 	term     uint64
 	clock    session.Committed
-	sessions uint64
-	position uint64   // of the last kept event: they are numbered from 1 in the order in which they were applied
-	hash     [32]byte // rolling, over the encoded events in the order in which they were applied
+	sessions uint64 // that are not gone
+	closed   uint64 // of them
+	purged   uint64 // gone by age
+	erased   uint64 // gone by an operator's order
+	calendar session.Calendar
+	first    session.Calendar // at which the calendar began
+	position uint64           // of the last kept event: they are numbered from 1 in the order in which they were applied
+	hash     [32]byte         // rolling, over the encoded events in the order in which they were applied
 }
 
-const markSize = 5*8 + 32
+const markSize = 10*8 + 32
+
+// now is what a command is told of time.
+func (m mark) now() session.Now {
+	return session.Now{Clock: m.clock, Calendar: m.calendar, First: m.first}
+}
 
 func (m mark) encode() []byte {
 	buf := make([]byte, 0, markSize)
-	for _, v := range []uint64{m.index, m.term, uint64(m.clock), m.sessions, m.position} {
+	for _, v := range []uint64{m.index, m.term, uint64(m.clock), m.sessions, m.position,
+		m.closed, m.purged, m.erased, uint64(m.calendar), uint64(m.first)} {
 		buf = binary.BigEndian.AppendUint64(buf, v)
 	}
 	return append(buf, m.hash[:]...)
@@ -35,9 +46,32 @@ func decodeMark(buf []byte) (m mark, err error) {
 	}
 	m.index, m.term = binary.BigEndian.Uint64(buf), binary.BigEndian.Uint64(buf[8:])
 	m.clock, m.sessions = session.Committed(binary.BigEndian.Uint64(buf[16:])), binary.BigEndian.Uint64(buf[24:])
-	m.position = binary.BigEndian.Uint64(buf[32:])
-	copy(m.hash[:], buf[40:])
+	m.position, m.closed = binary.BigEndian.Uint64(buf[32:]), binary.BigEndian.Uint64(buf[40:])
+	m.purged, m.erased = binary.BigEndian.Uint64(buf[48:]), binary.BigEndian.Uint64(buf[56:])
+	m.calendar, m.first = session.Calendar(binary.BigEndian.Uint64(buf[64:])), session.Calendar(binary.BigEndian.Uint64(buf[72:]))
+	copy(m.hash[:], buf[80:])
 	return m, nil
+}
+
+// count takes in that a session went from one phase to another; opened says that there was none before.
+func (m *mark) count(opened bool, was, is session.Phase) {
+	if opened {
+		m.sessions++
+	}
+	if was == is {
+		return
+	}
+	for phase, n := range map[session.Phase]*uint64{session.PhaseClosed: &m.closed, session.PhasePurged: &m.purged, session.PhaseErased: &m.erased} {
+		if was == phase {
+			*n--
+		}
+		if is == phase {
+			*n++
+		}
+	}
+	if is.Gone() && !was.Gone() {
+		m.sessions--
+	}
 }
 
 // readMark gives the zero mark for a fresh file.

@@ -17,7 +17,7 @@ import (
 type fabric struct {
 	mu    sync.Mutex
 	nodes map[skein.NodeID]*port
-	cut   map[skein.NodeID]bool
+	cut   map[skein.NodeID]bool // nodes that reach each other and nobody else, see split
 	order []Candidate
 }
 
@@ -81,6 +81,29 @@ func (f *fabric) down(node skein.NodeID) {
 	}
 }
 
+// split cuts some nodes off from the others, which nobody notices by gossip; without any it ends that.
+func (f *fabric) split(nodes ...skein.NodeID) {
+	f.mu.Lock()
+	clear(f.cut)
+	for _, node := range nodes {
+		f.cut[node] = true
+	}
+	var across []net.Conn
+	for a, p := range f.nodes {
+		for c := range p.conns {
+			for b, q := range f.nodes {
+				if _, shared := q.conns[c]; shared && f.cut[a] != f.cut[b] {
+					across = append(across, c)
+				}
+			}
+		}
+	}
+	f.mu.Unlock()
+	for _, c := range across {
+		c.Close()
+	}
+}
+
 // forget takes a node that is down out of what gossip knows.
 func (f *fabric) forget(node skein.NodeID) {
 	f.mu.Lock()
@@ -99,7 +122,7 @@ func (f *fabric) pair(from, to skein.NodeID) (a, b net.Conn, p *port, err error)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	src, dst := f.nodes[from], f.nodes[to]
-	if src == nil || dst == nil {
+	if src == nil || dst == nil || f.cut[from] != f.cut[to] {
 		return nil, nil, nil, errDown
 	}
 	a, b = net.Pipe()

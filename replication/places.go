@@ -27,6 +27,7 @@ type places struct {
 	apart    []session.Mark
 	open     bool // the session stands in the open bucket
 	letters  int  // as the letters bucket has it
+	age      ageOf
 }
 
 // turnAt is where the events of a kept turn are.
@@ -69,6 +70,7 @@ func readPlaces(tx *bolt.Tx, id skein.SessionID) (*places, error) {
 		return &places{}, err
 	}
 	p := &places{openedMs: w.OpenedMs, memory: w.Memory, open: tx.Bucket(openBucket).Get([]byte(id)) != nil}
+	p.age = ageOfState(session.Phase(w.Phase), w.Archived, session.Calendar(w.LastMs))
 	for _, t := range w.Turns {
 		p.turns = append(p.turns, turnAt{t.GetAccepted(), t.GetDone()})
 	}

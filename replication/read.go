@@ -158,7 +158,11 @@ func (g *Group) historyHere(ctx context.Context, id skein.SessionID, after skein
 	if !g.fresh() {
 		return nil, errNotLeader
 	}
-	if _, err := g.existing(ctx, id); err != nil {
+	st, err := g.existing(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := st.Allow(st.Subject); err != nil { // its text is deleted
 		return nil, err
 	}
 	return g.disk.store.history(id, after, limit)

@@ -226,6 +226,11 @@ func (s *server) write(ctx context.Context, cancel context.CancelFunc) {
 func (g *Group) answerRead(ctx context.Context, req *wire.ReadRequest) *wire.ReadResponse {
 	resp := &wire.ReadResponse{Id: req.Id}
 	id := skein.SessionID(req.Session)
+	if f := freshness(req); f != (Freshness{}) || req.Query != nil {
+		err := g.answerFresh(ctx, req, f, resp)
+		resp.Error = wire.FromError(overWire(err))
+		return resp
+	}
 	if req.HistoryLimit == 0 {
 		st, err := g.readHere(ctx, id, skein.Seq(req.After))
 		resp.State, resp.Error = stateToWire(st), wire.FromError(overWire(err))

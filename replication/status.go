@@ -21,7 +21,10 @@ type Status struct {
 	Commit  uint64 // log index that this node knows to be committed
 
 	Voters, Spares []skein.NodeID // as the local replica knows them; empty with role none
-	Sessions       int
+	Sessions       int            // whose text is kept, open and closed
+	Closed         int            // of them
+	Purged, Erased int            // whose text was deleted: by age, by an operator
+	Calendar       time.Time      // the group's wall time; zero while it has none
 	OpenTurns      int
 	DeadLetters    int // in the local replica
 
@@ -45,7 +48,8 @@ func (g *Group) Status() Status {
 	leader, _ := g.Leader()
 	s := Status{
 		Role: "none", Leader: leader, Applied: at.index, Durable: g.disk.store.durableIndex(),
-		Sessions: int(at.sessions), OpenTurns: g.disk.store.openCount(), DeadLetters: g.disk.store.letterCount(), DiskHung: g.watched.hung(),
+		Sessions: int(at.sessions), Closed: int(at.closed), Purged: int(at.purged), Erased: int(at.erased), Calendar: at.calendar.Time(),
+		OpenTurns: g.disk.store.openCount(), DeadLetters: g.disk.store.letterCount(), DiskHung: g.watched.hung(),
 	}
 	var mark spaceMark
 	s.DiskFree, s.DiskTotal, mark = g.space.get()

@@ -256,7 +256,9 @@ func (s *store) overlaid(id skein.SessionID) []storedEvent {
 	var events []storedEvent
 	for _, m := range []map[skein.SessionID]*change{s.flushing, s.dirty} {
 		if c := m[id]; c != nil {
-			events = append(events, c.events...)
+			if events = append(events, c.events...); c.state.Phase.Gone() {
+				events = nil
+			}
 		}
 	}
 	return events

@@ -57,6 +57,9 @@ func (w *writer) session(id skein.SessionID, c *change) error {
 			return err
 		}
 	}
+	if c.state.Phase.Gone() {
+		return w.gone(id, c, p)
+	}
 	marks := len(p.apart)
 	for i := range c.events {
 		if err := w.event(id, &c.events[i], p); err != nil {
@@ -107,6 +110,11 @@ func (w *writer) indexes(id skein.SessionID, c *change, p *places) error {
 		return err
 	}
 	p.apart = is
+	age := ageOfState(c.state.Phase, c.state.Archived, c.state.Last)
+	if err := writeAge(w.tx, id, p.age, age); err != nil {
+		return err
+	}
+	p.age = age
 	if n := letters(c.state); n != p.letters {
 		if err := writeLetters(w.tx, []byte(id), n); err != nil {
 			return err

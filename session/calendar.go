@@ -24,21 +24,10 @@ func (c Calendar) Time() time.Time {
 	return time.UnixMilli(int64(c)).UTC()
 }
 
-// Age gives how long ago an earlier calendar time was, 0 when it is not known.
-func (c Calendar) Age(was Calendar) time.Duration {
-	if was == 0 || was > c {
-		return 0
-	}
-	return time.Duration(min(int64(c-was), int64(maxAge/time.Millisecond))) * time.Millisecond
-}
-
-// maxAge keeps an age within a Duration: a century.
-const maxAge = 100 * 365 * 24 * time.Hour
-
 // Advance moves the calendar after elapsed has passed on the leader's monotonic clock, at which its wall clock said wall.
-// The calendar follows the wall clock at no less than half and no more than twice the speed of that elapsed time, so that a clock
-// that is stepped by an hour or ten years neither stops it nor makes anything old at once. The first
-// believable wall time sets it.
+// The calendar follows the wall clock at no less than 7/8 and no more than 9/8 of the speed of that elapsed time: a clock
+// that is stepped by an hour or ten years neither stops it nor makes anything old at once, and an age is right to an eighth
+// whatever the clocks say. The first believable wall time sets it.
 func (c Calendar) Advance(wall Calendar, elapsed time.Duration) Calendar {
 	if c == 0 {
 		if wall < firstYear {
@@ -47,11 +36,19 @@ func (c Calendar) Advance(wall Calendar, elapsed time.Duration) Calendar {
 		return wall
 	}
 	ms := Calendar(min(max(elapsed, 0), CalendarStep) / time.Millisecond)
-	return min(max(wall, c+ms/2), c+2*ms)
+	return min(max(wall, c+ms-ms/8), c+ms+ms/8)
 }
 
 // Now is what the state machine knows of time when it applies a command.
 type Now struct {
 	Clock    Committed // of leases and back-offs
 	Calendar Calendar  // of retention
+	First    Calendar  // at which the calendar began; what happened before it is at least as old
+}
+
+// Age gives how long ago an earlier calendar time was, 0 while there is no calendar; more than a century is one.
+func (n Now) Age(was Calendar) time.Duration {
+	const century = Calendar(100 * 365 * 24 * time.Hour / time.Millisecond)
+	ms := n.Calendar - max(was, n.First)
+	return time.Duration(min(max(ms, 0), century)) * time.Millisecond
 }

@@ -49,7 +49,7 @@ type Archive struct{}
 
 // Purge deletes the text of a closed session; its location stays. Only the group's leader proposes it.
 type Purge struct {
-	MinAge   time.Duration // since it was closed, by the calendar; refused with skein.CodeConflict when it is younger
+	MinAge   time.Duration // since its last event, by the calendar; refused with skein.CodeConflict when it is younger
 	Archived bool          // refused likewise unless it was archived
 }
 
@@ -143,11 +143,11 @@ func (d *decision) purge(b Purge) error {
 	if err := d.expected(); err != nil {
 		return err
 	}
-	switch age := d.now.Calendar.Age(d.st.Last); {
+	switch age := d.now.Age(d.st.Last); {
 	case d.st.Phase != PhaseClosed:
 		return skein.Fault(skein.CodeConflict, "%s is not closed", d.cmd.Session)
 	case age < b.MinAge:
-		return skein.Fault(skein.CodeConflict, "%s was closed %v ago, less than %v", d.cmd.Session, age, b.MinAge)
+		return skein.Fault(skein.CodeConflict, "%s was last used %v ago, less than %v", d.cmd.Session, age, b.MinAge)
 	case b.Archived && !d.st.Archived:
 		return skein.Fault(skein.CodeConflict, "%s is not archived", d.cmd.Session)
 	}

@@ -2504,6 +2504,9 @@ type ReadRequest struct {
 	WaitMs        int64                  `protobuf:"varint,4,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`
 	HistoryAfter  uint64                 `protobuf:"varint,5,opt,name=history_after,json=historyAfter,proto3" json:"history_after,omitempty"`
 	HistoryLimit  uint32                 `protobuf:"varint,6,opt,name=history_limit,json=historyLimit,proto3" json:"history_limit,omitempty"` // >0: events instead of the state
+	Latest        bool                   `protobuf:"varint,7,opt,name=latest,proto3" json:"latest,omitempty"`                                 // all that was committed before the question
+	MaxAgeMs      int64                  `protobuf:"varint,8,opt,name=max_age_ms,json=maxAgeMs,proto3" json:"max_age_ms,omitempty"`           // >0: all that was committed up to so long ago
+	Query         *Query                 `protobuf:"bytes,9,opt,name=query,proto3" json:"query,omitempty"`                                    // what a subject's sessions said, instead of one session
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2580,19 +2583,293 @@ func (x *ReadRequest) GetHistoryLimit() uint32 {
 	return 0
 }
 
+func (x *ReadRequest) GetLatest() bool {
+	if x != nil {
+		return x.Latest
+	}
+	return false
+}
+
+func (x *ReadRequest) GetMaxAgeMs() int64 {
+	if x != nil {
+		return x.MaxAgeMs
+	}
+	return 0
+}
+
+func (x *ReadRequest) GetQuery() *Query {
+	if x != nil {
+		return x.Query
+	}
+	return nil
+}
+
+// Query asks for the events of a subject's sessions, ordered by when the session was opened, its id and the sequence number.
+type Query struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Subject       string                 `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	FromMs        *int64                 `protobuf:"varint,2,opt,name=from_ms,json=fromMs,proto3,oneof" json:"from_ms,omitempty"` // absent: no bound
+	ToMs          *int64                 `protobuf:"varint,3,opt,name=to_ms,json=toMs,proto3,oneof" json:"to_ms,omitempty"`       // exclusive; absent: no bound
+	Limit         uint32                 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`                       // of events
+	After         *QueryPlace            `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
+	Sessions      bool                   `protobuf:"varint,6,opt,name=sessions,proto3" json:"sessions,omitempty"` // the sessions themselves, those without text included, and no events
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Query) Reset() {
+	*x = Query{}
+	mi := &file_store_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Query) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Query) ProtoMessage() {}
+
+func (x *Query) ProtoReflect() protoreflect.Message {
+	mi := &file_store_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Query.ProtoReflect.Descriptor instead.
+func (*Query) Descriptor() ([]byte, []int) {
+	return file_store_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *Query) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *Query) GetFromMs() int64 {
+	if x != nil && x.FromMs != nil {
+		return *x.FromMs
+	}
+	return 0
+}
+
+func (x *Query) GetToMs() int64 {
+	if x != nil && x.ToMs != nil {
+		return *x.ToMs
+	}
+	return 0
+}
+
+func (x *Query) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *Query) GetAfter() *QueryPlace {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *Query) GetSessions() bool {
+	if x != nil {
+		return x.Sessions
+	}
+	return false
+}
+
+// QueryPlace is a place in that order.
+type QueryPlace struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	OpenedMs      int64                  `protobuf:"varint,1,opt,name=opened_ms,json=openedMs,proto3" json:"opened_ms,omitempty"`
+	Session       string                 `protobuf:"bytes,2,opt,name=session,proto3" json:"session,omitempty"`
+	Seq           uint64                 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueryPlace) Reset() {
+	*x = QueryPlace{}
+	mi := &file_store_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueryPlace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueryPlace) ProtoMessage() {}
+
+func (x *QueryPlace) ProtoReflect() protoreflect.Message {
+	mi := &file_store_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueryPlace.ProtoReflect.Descriptor instead.
+func (*QueryPlace) Descriptor() ([]byte, []int) {
+	return file_store_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *QueryPlace) GetOpenedMs() int64 {
+	if x != nil {
+		return x.OpenedMs
+	}
+	return 0
+}
+
+func (x *QueryPlace) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+func (x *QueryPlace) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+type QueryAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Said          []*Said                `protobuf:"bytes,1,rep,name=said,proto3" json:"said,omitempty"`
+	Through       *QueryPlace            `protobuf:"bytes,2,opt,name=through,proto3" json:"through,omitempty"` // all up to it is told; absent: all there is
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueryAnswer) Reset() {
+	*x = QueryAnswer{}
+	mi := &file_store_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueryAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueryAnswer) ProtoMessage() {}
+
+func (x *QueryAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_store_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueryAnswer.ProtoReflect.Descriptor instead.
+func (*QueryAnswer) Descriptor() ([]byte, []int) {
+	return file_store_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *QueryAnswer) GetSaid() []*Said {
+	if x != nil {
+		return x.Said
+	}
+	return nil
+}
+
+func (x *QueryAnswer) GetThrough() *QueryPlace {
+	if x != nil {
+		return x.Through
+	}
+	return nil
+}
+
+type Said struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	OpenedMs      int64                  `protobuf:"varint,1,opt,name=opened_ms,json=openedMs,proto3" json:"opened_ms,omitempty"` // of its session
+	Event         *Event                 `protobuf:"bytes,2,opt,name=event,proto3" json:"event,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Said) Reset() {
+	*x = Said{}
+	mi := &file_store_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Said) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Said) ProtoMessage() {}
+
+func (x *Said) ProtoReflect() protoreflect.Message {
+	mi := &file_store_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Said.ProtoReflect.Descriptor instead.
+func (*Said) Descriptor() ([]byte, []int) {
+	return file_store_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *Said) GetOpenedMs() int64 {
+	if x != nil {
+		return x.OpenedMs
+	}
+	return 0
+}
+
+func (x *Said) GetEvent() *Event {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
 type ReadResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	State         *SessionState          `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
 	Events        []*Event               `protobuf:"bytes,3,rep,name=events,proto3" json:"events,omitempty"`
 	Error         *Error                 `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	Horizon       uint64                 `protobuf:"varint,5,opt,name=horizon,proto3" json:"horizon,omitempty"`                                 // log index that held all that was committed
+	HorizonAgeMs  int64                  `protobuf:"varint,6,opt,name=horizon_age_ms,json=horizonAgeMs,proto3" json:"horizon_age_ms,omitempty"` // so long before the answer
+	Query         *QueryAnswer           `protobuf:"bytes,7,opt,name=query,proto3" json:"query,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReadResponse) Reset() {
 	*x = ReadResponse{}
-	mi := &file_store_proto_msgTypes[30]
+	mi := &file_store_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2604,7 +2881,7 @@ func (x *ReadResponse) String() string {
 func (*ReadResponse) ProtoMessage() {}
 
 func (x *ReadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_store_proto_msgTypes[30]
+	mi := &file_store_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2617,7 +2894,7 @@ func (x *ReadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadResponse.ProtoReflect.Descriptor instead.
 func (*ReadResponse) Descriptor() ([]byte, []int) {
-	return file_store_proto_rawDescGZIP(), []int{30}
+	return file_store_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ReadResponse) GetId() uint64 {
@@ -2644,6 +2921,27 @@ func (x *ReadResponse) GetEvents() []*Event {
 func (x *ReadResponse) GetError() *Error {
 	if x != nil {
 		return x.Error
+	}
+	return nil
+}
+
+func (x *ReadResponse) GetHorizon() uint64 {
+	if x != nil {
+		return x.Horizon
+	}
+	return 0
+}
+
+func (x *ReadResponse) GetHorizonAgeMs() int64 {
+	if x != nil {
+		return x.HorizonAgeMs
+	}
+	return 0
+}
+
+func (x *ReadResponse) GetQuery() *QueryAnswer {
+	if x != nil {
+		return x.Query
 	}
 	return nil
 }
@@ -2860,19 +3158,47 @@ const file_store_proto_rawDesc = "" +
 	"\vcalendar_ms\x18\x05 \x01(\x03R\n" +
 	"calendarMs\x12\x10\n" +
 	"\x03seq\x18\x06 \x01(\x04R\x03seq\x12\x10\n" +
-	"\x03sum\x18\a \x01(\aR\x03sum\"\xb0\x01\n" +
+	"\x03sum\x18\a \x01(\aR\x03sum\"\x8f\x02\n" +
 	"\vReadRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
 	"\asession\x18\x02 \x01(\tR\asession\x12\x14\n" +
 	"\x05after\x18\x03 \x01(\x04R\x05after\x12\x17\n" +
 	"\await_ms\x18\x04 \x01(\x03R\x06waitMs\x12#\n" +
 	"\rhistory_after\x18\x05 \x01(\x04R\fhistoryAfter\x12#\n" +
-	"\rhistory_limit\x18\x06 \x01(\rR\fhistoryLimit\"\xa2\x01\n" +
+	"\rhistory_limit\x18\x06 \x01(\rR\fhistoryLimit\x12\x16\n" +
+	"\x06latest\x18\a \x01(\bR\x06latest\x12\x1c\n" +
+	"\n" +
+	"max_age_ms\x18\b \x01(\x03R\bmaxAgeMs\x12'\n" +
+	"\x05query\x18\t \x01(\v2\x11.skein.wire.QueryR\x05query\"\xcf\x01\n" +
+	"\x05Query\x12\x18\n" +
+	"\asubject\x18\x01 \x01(\tR\asubject\x12\x1c\n" +
+	"\afrom_ms\x18\x02 \x01(\x03H\x00R\x06fromMs\x88\x01\x01\x12\x18\n" +
+	"\x05to_ms\x18\x03 \x01(\x03H\x01R\x04toMs\x88\x01\x01\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit\x12,\n" +
+	"\x05after\x18\x05 \x01(\v2\x16.skein.wire.QueryPlaceR\x05after\x12\x1a\n" +
+	"\bsessions\x18\x06 \x01(\bR\bsessionsB\n" +
+	"\n" +
+	"\b_from_msB\b\n" +
+	"\x06_to_ms\"U\n" +
+	"\n" +
+	"QueryPlace\x12\x1b\n" +
+	"\topened_ms\x18\x01 \x01(\x03R\bopenedMs\x12\x18\n" +
+	"\asession\x18\x02 \x01(\tR\asession\x12\x10\n" +
+	"\x03seq\x18\x03 \x01(\x04R\x03seq\"e\n" +
+	"\vQueryAnswer\x12$\n" +
+	"\x04said\x18\x01 \x03(\v2\x10.skein.wire.SaidR\x04said\x120\n" +
+	"\athrough\x18\x02 \x01(\v2\x16.skein.wire.QueryPlaceR\athrough\"L\n" +
+	"\x04Said\x12\x1b\n" +
+	"\topened_ms\x18\x01 \x01(\x03R\bopenedMs\x12'\n" +
+	"\x05event\x18\x02 \x01(\v2\x11.skein.wire.EventR\x05event\"\x91\x02\n" +
 	"\fReadResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12.\n" +
 	"\x05state\x18\x02 \x01(\v2\x18.skein.wire.SessionStateR\x05state\x12)\n" +
 	"\x06events\x18\x03 \x03(\v2\x11.skein.wire.EventR\x06events\x12'\n" +
-	"\x05error\x18\x04 \x01(\v2\x11.skein.wire.ErrorR\x05errorB\"Z github.com/skein-mesh/skein/wireb\x06proto3"
+	"\x05error\x18\x04 \x01(\v2\x11.skein.wire.ErrorR\x05error\x12\x18\n" +
+	"\ahorizon\x18\x05 \x01(\x04R\ahorizon\x12$\n" +
+	"\x0ehorizon_age_ms\x18\x06 \x01(\x03R\fhorizonAgeMs\x12-\n" +
+	"\x05query\x18\a \x01(\v2\x17.skein.wire.QueryAnswerR\x05queryB\"Z github.com/skein-mesh/skein/wireb\x06proto3"
 
 var (
 	file_store_proto_rawDescOnce sync.Once
@@ -2886,7 +3212,7 @@ func file_store_proto_rawDescGZIP() []byte {
 	return file_store_proto_rawDescData
 }
 
-var file_store_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_store_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_store_proto_goTypes = []any{
 	(*Call)(nil),            // 0: skein.wire.Call
 	(*Runner)(nil),          // 1: skein.wire.Runner
@@ -2918,14 +3244,18 @@ var file_store_proto_goTypes = []any{
 	(*ProposeResponse)(nil), // 27: skein.wire.ProposeResponse
 	(*CommandResult)(nil),   // 28: skein.wire.CommandResult
 	(*ReadRequest)(nil),     // 29: skein.wire.ReadRequest
-	(*ReadResponse)(nil),    // 30: skein.wire.ReadResponse
-	(*Where)(nil),           // 31: skein.wire.Where
-	(*TurnRef)(nil),         // 32: skein.wire.TurnRef
-	(*Error)(nil),           // 33: skein.wire.Error
+	(*Query)(nil),           // 30: skein.wire.Query
+	(*QueryPlace)(nil),      // 31: skein.wire.QueryPlace
+	(*QueryAnswer)(nil),     // 32: skein.wire.QueryAnswer
+	(*Said)(nil),            // 33: skein.wire.Said
+	(*ReadResponse)(nil),    // 34: skein.wire.ReadResponse
+	(*Where)(nil),           // 35: skein.wire.Where
+	(*TurnRef)(nil),         // 36: skein.wire.TurnRef
+	(*Error)(nil),           // 37: skein.wire.Error
 }
 var file_store_proto_depIdxs = []int32{
 	1,  // 0: skein.wire.StoredTurn.runner:type_name -> skein.wire.Runner
-	31, // 1: skein.wire.StoredTurn.place:type_name -> skein.wire.Where
+	35, // 1: skein.wire.StoredTurn.place:type_name -> skein.wire.Where
 	0,  // 2: skein.wire.StoredTurn.calls:type_name -> skein.wire.Call
 	2,  // 3: skein.wire.StoredTurn.continuations:type_name -> skein.wire.Continuation
 	3,  // 4: skein.wire.SessionState.turns:type_name -> skein.wire.StoredTurn
@@ -2934,7 +3264,7 @@ var file_store_proto_depIdxs = []int32{
 	6,  // 7: skein.wire.SessionHeader.turns:type_name -> skein.wire.TurnHeader
 	4,  // 8: skein.wire.SessionHeader.marks:type_name -> skein.wire.Mark
 	1,  // 9: skein.wire.Event.runner:type_name -> skein.wire.Runner
-	31, // 10: skein.wire.Event.place:type_name -> skein.wire.Where
+	35, // 10: skein.wire.Event.place:type_name -> skein.wire.Where
 	0,  // 11: skein.wire.Event.call:type_name -> skein.wire.Call
 	10, // 12: skein.wire.Command.open:type_name -> skein.wire.CmdOpen
 	12, // 13: skein.wire.Command.accept:type_name -> skein.wire.CmdAccept
@@ -2953,14 +3283,14 @@ var file_store_proto_depIdxs = []int32{
 	22, // 26: skein.wire.Command.purge:type_name -> skein.wire.CmdPurge
 	23, // 27: skein.wire.Command.erase:type_name -> skein.wire.CmdErase
 	24, // 28: skein.wire.Command.calendar:type_name -> skein.wire.CmdCalendar
-	32, // 29: skein.wire.CmdAccept.id:type_name -> skein.wire.TurnRef
+	36, // 29: skein.wire.CmdAccept.id:type_name -> skein.wire.TurnRef
 	1,  // 30: skein.wire.CmdAccept.runner:type_name -> skein.wire.Runner
-	31, // 31: skein.wire.CmdAccept.place:type_name -> skein.wire.Where
+	35, // 31: skein.wire.CmdAccept.place:type_name -> skein.wire.Where
 	11, // 32: skein.wire.CmdAccept.reply:type_name -> skein.wire.CmdReply
-	32, // 33: skein.wire.CmdStart.id:type_name -> skein.wire.TurnRef
+	36, // 33: skein.wire.CmdStart.id:type_name -> skein.wire.TurnRef
 	1,  // 34: skein.wire.CmdStart.runner:type_name -> skein.wire.Runner
-	31, // 35: skein.wire.CmdStart.place:type_name -> skein.wire.Where
-	32, // 36: skein.wire.CmdRun.id:type_name -> skein.wire.TurnRef
+	35, // 35: skein.wire.CmdStart.place:type_name -> skein.wire.Where
+	36, // 36: skein.wire.CmdRun.id:type_name -> skein.wire.TurnRef
 	14, // 37: skein.wire.CmdProgress.run:type_name -> skein.wire.CmdRun
 	14, // 38: skein.wire.CmdCall.run:type_name -> skein.wire.CmdRun
 	0,  // 39: skein.wire.CmdCall.call:type_name -> skein.wire.Call
@@ -2970,17 +3300,23 @@ var file_store_proto_depIdxs = []int32{
 	9,  // 43: skein.wire.Envelope.commands:type_name -> skein.wire.Command
 	9,  // 44: skein.wire.ProposeRequest.commands:type_name -> skein.wire.Command
 	28, // 45: skein.wire.ProposeResponse.results:type_name -> skein.wire.CommandResult
-	33, // 46: skein.wire.ProposeResponse.error:type_name -> skein.wire.Error
+	37, // 46: skein.wire.ProposeResponse.error:type_name -> skein.wire.Error
 	5,  // 47: skein.wire.CommandResult.state:type_name -> skein.wire.SessionState
-	33, // 48: skein.wire.CommandResult.error:type_name -> skein.wire.Error
-	5,  // 49: skein.wire.ReadResponse.state:type_name -> skein.wire.SessionState
-	8,  // 50: skein.wire.ReadResponse.events:type_name -> skein.wire.Event
-	33, // 51: skein.wire.ReadResponse.error:type_name -> skein.wire.Error
-	52, // [52:52] is the sub-list for method output_type
-	52, // [52:52] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	37, // 48: skein.wire.CommandResult.error:type_name -> skein.wire.Error
+	30, // 49: skein.wire.ReadRequest.query:type_name -> skein.wire.Query
+	31, // 50: skein.wire.Query.after:type_name -> skein.wire.QueryPlace
+	33, // 51: skein.wire.QueryAnswer.said:type_name -> skein.wire.Said
+	31, // 52: skein.wire.QueryAnswer.through:type_name -> skein.wire.QueryPlace
+	8,  // 53: skein.wire.Said.event:type_name -> skein.wire.Event
+	5,  // 54: skein.wire.ReadResponse.state:type_name -> skein.wire.SessionState
+	8,  // 55: skein.wire.ReadResponse.events:type_name -> skein.wire.Event
+	37, // 56: skein.wire.ReadResponse.error:type_name -> skein.wire.Error
+	32, // 57: skein.wire.ReadResponse.query:type_name -> skein.wire.QueryAnswer
+	58, // [58:58] is the sub-list for method output_type
+	58, // [58:58] is the sub-list for method input_type
+	58, // [58:58] is the sub-list for extension type_name
+	58, // [58:58] is the sub-list for extension extendee
+	0,  // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_store_proto_init() }
@@ -3008,13 +3344,14 @@ func file_store_proto_init() {
 		(*Command_Erase)(nil),
 		(*Command_Calendar)(nil),
 	}
+	file_store_proto_msgTypes[30].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_store_proto_rawDesc), len(file_store_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   31,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,58 @@
+package replication
+
+import (
+	"context"
+	"time"
+
+	"github.com/skein-mesh/skein"
+	"github.com/skein-mesh/skein/session"
+)
+
+// ReadFresh is Group.ReadFresh of the session's group.
+func (r *Region) ReadFresh(ctx context.Context, id skein.SessionID, f Freshness) (*session.State, error) {
+	return r.Of(id).ReadFresh(ctx, id, f)
+}
+
+// Query asks what was said in all groups, see QueryGroups.
+func (r *Region) Query(ctx context.Context, q Query) (Findings, error) {
+	return QueryGroups(ctx, r.groups, q)
+}
+
+// EraseSubject erases all sessions of a subject, and takes its name off those that were purged before. It gives how many there were.
+// After an error some may be left: give the order again.
+func (r *Region) EraseSubject(ctx context.Context, subject skein.Subject) (erased int, err error) {
+	for _, g := range r.groups {
+		n, err := g.eraseSubject(ctx, subject)
+		erased += n
+		if err != nil {
+			return erased, err
+		}
+	}
+	return erased, nil
+}
+
+// eraseSubject goes on until the latest list is empty: a session may be opened meanwhile.
+func (g *Group) eraseSubject(ctx context.Context, subject skein.Subject) (erased int, err error) {
+	for {
+		ids, _, err := g.SessionsOf(ctx, subject, "", sweepBatch)
+		if err != nil || len(ids) == 0 {
+			return erased, err
+		}
+		commands := make([]session.Command, len(ids))
+		for i, id := range ids {
+			commands[i] = session.Command{Session: id, At: time.Now().Truncate(time.Millisecond), Body: session.Erase{}}
+		}
+		results, err := g.Propose(ctx, commands...)
+		if err != nil {
+			return erased, err
+		}
+		for i := range results {
+			if results[i].Err != nil {
+				return erased, results[i].Err
+			}
+			if !results[i].Duplicate {
+				erased++
+			}
+		}
+	}
+}

@@ -1,0 +1,215 @@
+package replication
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/skein-mesh/skein"
+	"github.com/skein-mesh/skein/session"
+)
+
+// spots writes what was found as "session seq, ...".
+func spots(list []Said) string {
+	var out []string
+	for i := range list {
+		out = append(out, fmt.Sprintf("%s %d", list[i].Event.Session, list[i].Event.Seq))
+	}
+	return strings.Join(out, ", ")
+}
+
+func wantSaid(t *testing.T, s *store, q search, want string) {
+	t.Helper()
+	f, err := s.search(q)
+	if err != nil || spots(f.said) != want || f.more {
+		t.Errorf("search: got %s (more %t), %v, want %s", spots(f.said), f.more, err, want)
+	}
+}
+
+// pages asks page by page until the end; each page goes through the form that crosses the wire.
+func pages(t *rapid.T, q search, ask func(search) found) []Said {
+	var all []Said
+	for n := 0; ; n++ {
+		w, err := searchFromWire(searchToWire(q))
+		if err != nil || w != q {
+			t.Fatalf("search over the wire: got %+v, %v, want %+v", w, err, q)
+		}
+		f := foundFromWire(foundToWire(ask(w)))
+		if len(f.said) > q.limit {
+			t.Fatalf("a page of %d, want at most %d", len(f.said), q.limit)
+		}
+		all = append(all, f.said...)
+		if !f.more {
+			return all
+		}
+		if q.after, err = parseCursor(f.through.cursor()); err != nil || q.after != f.through {
+			t.Fatalf("cursor of %+v: %+v, %v", f.through, q.after, err)
+		}
+		if n > 10_000 {
+			t.Fatalf("no end behind %+v", f.through)
+		}
+	}
+}
+
+// TestSearchFindsWhatWasSaid compares with a plain list, over one group and over three, whatever is on the disk already.
+func TestSearchFindsWhatWasSaid(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		subjects := []skein.Subject{"ada", "ad", "a\x00da", "bob"}
+		stores := []*keptStore{newKeptStore(t), newKeptStore(t), newKeptStore(t)}
+		states, all := map[skein.SessionID]*session.State{}, map[skein.SessionID][]Said{}
+		at := func() time.Time {
+			return time.UnixMilli(int64(rapid.IntRange(1, 50).Draw(r, "at")) * 1000).UTC()
+		}
+		for i := range rapid.IntRange(1, 120).Draw(r, "commands") {
+			n := rapid.IntRange(0, 11).Draw(r, "session")
+			k := stores[n%3]
+			subject := subjects[n%4]
+			cmd := session.Command{Session: sid(n), At: at()}
+			switch st := states[sid(n)]; {
+			case st == nil:
+				cmd.Body = session.Open{Subject: subject, Home: "eu"}
+			case st.Phase.Gone():
+				continue
+			case rapid.IntRange(0, 12).Draw(r, "end") == 0:
+				cmd.Body = rapid.SampledFrom([]session.Body{session.Close{}, session.Erase{}}).Draw(r, "how")
+			default:
+				cmd.Expect = st.Seq
+				cmd.Body = session.Accept{Turn: turnID(i + 1), Subject: subject, Text: "hi", Reply: &session.Reply{Text: "ho", Memory: []byte("m")}}
+			}
+			a, err := newAttempted([]session.Command{cmd})
+			if err != nil {
+				r.Fatal(err)
+			}
+			events, _ := session.Apply(states[cmd.Session], cmd, k.mark().now())
+			states[cmd.Session] = k.apply(a.encoded...)[0].State
+			for _, ev := range events {
+				opened := cmd.At
+				if list := all[cmd.Session]; len(list) > 0 {
+					opened = list[0].Opened
+				}
+				all[cmd.Session] = append(all[cmd.Session], said(toMillis(opened), ev))
+			}
+			if states[cmd.Session].Phase.Gone() {
+				delete(all, cmd.Session)
+			}
+			if rapid.IntRange(0, 5).Draw(r, "flush") == 0 {
+				k.flushed()
+			}
+		}
+		q := search{subject: rapid.SampledFrom(subjects).Draw(r, "subject"), from: math.MinInt64, to: math.MaxInt64, limit: rapid.IntRange(1, 9).Draw(r, "limit")}
+		if rapid.Bool().Draw(r, "bounded") {
+			q.from = at().UnixMilli()
+			q.to = q.from + 1000*int64(rapid.IntRange(1, 30).Draw(r, "span"))
+		}
+		for _, k := range stores {
+			defer k.close()
+		}
+		want := func(groups ...int) string {
+			var list []Said
+			for n := range 12 {
+				if subjects[n%4] != q.subject || !slices.Contains(groups, n%3) {
+					continue
+				}
+				for _, x := range all[sid(n)] {
+					if ms := toMillis(x.Event.At); ms >= q.from && ms < q.to && toMillis(x.Opened) < q.to {
+						list = append(list, x)
+					}
+				}
+			}
+			slices.SortFunc(list, func(a, b Said) int { return spotOf(&a).compare(spotOf(&b)) })
+			return spots(list)
+		}
+		look := func(k *keptStore, q search) found {
+			f, err := k.search(q)
+			if err != nil {
+				r.Fatal(err)
+			}
+			return f
+		}
+		if got, want := spots(pages(r, q, func(q search) found { return look(stores[1], q) })), want(1); got != want {
+			r.Fatalf("one group:\ngot  %s\nwant %s", got, want)
+		}
+		merged := pages(r, q, func(q search) found {
+			return mergeFound([]found{look(stores[0], q), look(stores[1], q), look(stores[2], q)}, q.limit)
+		})
+		if got, want := spots(merged), want(0, 1, 2); got != want {
+			r.Fatalf("three groups:\ngot  %s\nwant %s", got, want)
+		}
+	})
+}
+
+// TestSearchIsBounded: a page ends when it has looked at enough, and the next goes on there.
+func TestSearchIsBounded(t *testing.T) {
+	const sessions = 2*maxVisits + 10
+	k := newKeptStore(t)
+	for n := range sessions {
+		cmd := openCmd(n)
+		cmd.At = time.Unix(int64(n), 0)
+		k.must(cmd)
+	}
+	k.must(session.Command{Session: sid(sessions - 1), At: time.Unix(5000, 0), Body: session.Close{Reason: "client"}})
+	k.flushed()
+	q := search{subject: "ada", from: 4_000_000, to: math.MaxInt64, limit: 10}
+	for range 2 {
+		f, err := k.search(q)
+		if err != nil || len(f.said) > 0 || !f.more {
+			t.Fatalf("a page of a search that finds nothing yet: %d, more %t, %v", len(f.said), f.more, err)
+		}
+		q.after = f.through
+	}
+	wantSaid(t, k.store, q, fmt.Sprintf("%s 2", sid(sessions-1)))
+}
+
+// TestSearchSkipsOtherTimes: of a long session only the part of its index that fits is read event by event.
+func TestSearchSkipsOtherTimes(t *testing.T) {
+	k := newKeptStore(t)
+	opened := openCmd(1)
+	opened.At = time.Unix(1, 0)
+	k.must(opened)
+	for n := 1; n <= 400; n++ {
+		cmd := sayCmd(1, n, skein.Seq(2*n-1))
+		cmd.At = time.Unix(int64(n), 0)
+		k.must(cmd)
+	}
+	k.flushed()
+	wantSaid(t, k.store, search{subject: "ada", from: 300_000, to: 301_000, limit: 10}, "eu~s1 600, eu~s1 601")
+	wantSaid(t, k.store, search{subject: "ada", from: 300_000, to: 301_000, limit: 10, after: spot{1000, sid(1), 601}}, "")
+	wantSaid(t, k.store, search{subject: "ada", from: 300_000, to: 301_000, limit: 10, after: spot{1000, sid(1), 600}}, "eu~s1 601")
+}
+
+func TestQueryRefusesNonsense(t *testing.T) {
+	now := time.Now()
+	for name, q := range map[string]Query{
+		"no subject": {Limit: 1}, "no limit": {Subject: "ada"}, "large limit": {Subject: "ada", Limit: maxHistory + 1},
+		"from behind to": {Subject: "ada", Limit: 1, From: now, To: now}, "cursor": {Subject: "ada", Limit: 1, After: "zzz"},
+		"long subject": {Subject: skein.Subject(strings.Repeat("x", 256)), Limit: 1},
+	} {
+		if _, err := q.search(); skein.CodeOf(err) != skein.CodeMalformed {
+			t.Errorf("%s: got %v, want malformed", name, err)
+		}
+	}
+}
+
+func FuzzParseCursor(f *testing.F) {
+	f.Add(spot{1000, "eu~s1", 7}.cursor())
+	f.Add("")
+	f.Add("AQ")
+	f.Add("AQEBZXV-czE=")
+	f.Fuzz(func(t *testing.T, s string) {
+		p, err := parseCursor(s)
+		if err != nil {
+			if skein.CodeOf(err) != skein.CodeMalformed {
+				t.Errorf("%q: %v, want malformed", s, err)
+			}
+			return
+		}
+		if again, err := parseCursor(p.cursor()); err != nil || again != p || p.opened < 0 {
+			t.Errorf("%q: %+v, again %+v, %v", s, p, again, err)
+		}
+	})
+}
