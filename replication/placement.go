@@ -47,7 +47,7 @@ type step struct {
 
 // plan gives the one next step towards voters spread over zones and a spare in each zone. It is pure; leader is
 // never demoted while another will do. A server is removed only if the voters that stay are as many as are
-// wanted and a majority of them is up.
+// wanted and a majority of them is healthy.
 func plan(sites []site, leader skein.NodeID) step {
 	p := newPlacement(sites, leader)
 	for _, rule := range []func() step{p.removeVoter, p.removeSpare, p.promote, p.demote, p.addSpare, p.dropSpare} {
@@ -106,17 +106,22 @@ func wantedVoters(zones int) int {
 
 // removeVoter takes out a lost voter that has been replaced.
 func (p *placement) removeVoter() step {
-	rest := p.total - 1
-	up := 0
-	for _, s := range p.sites {
-		if s.voter && s.up {
-			up++
-		}
-	}
-	if rest < p.want || up < rest/2+1 {
+	if p.total-1 < p.want || !p.majorityWithout("") {
 		return step{}
 	}
 	return p.first(remove, func(s site) bool { return s.voter && s.health == lost })
+}
+
+// majorityWithout reports whether most of the voters that stay when one goes are healthy: gossip says that they are up,
+// and they have what the leader has committed. With no name the one that goes is not healthy.
+func (p *placement) majorityWithout(node skein.NodeID) bool {
+	healthy := 0
+	for _, s := range p.sites {
+		if s.voter && s.up && s.caughtUp && s.node != node {
+			healthy++
+		}
+	}
+	return healthy > (p.total-1)/2
 }
 
 func (p *placement) removeSpare() step {
@@ -153,7 +158,7 @@ func (p *placement) demote() step {
 	var best *site
 	for i := range p.sites {
 		s := &p.sites[i]
-		if s.voter && s.node != p.leader && (best == nil || p.sooner(s, best)) {
+		if s.voter && s.node != p.leader && p.majorityWithout(s.node) && (best == nil || p.sooner(s, best)) {
 			best = s
 		}
 	}

@@ -49,6 +49,10 @@ func TestPlan(t *testing.T) {
 		{"not while it is only suspect", "a1:v b1:v c1:vu c2:s", step{}},
 		{"nobody to replace it: it stays", "a1:v b1:v c1:vl", step{}},
 		{"no majority up: nobody is removed", "a1:v b1:vu c1:vl d1:vu", step{}},
+		{"no majority that has what is committed: nobody is removed", "a1:v b1:vb c1:vl d1:vb", step{}},
+		{"nor demoted", "a1:v b1:vb c1:vb d1:vb", step{}},
+		{"a spare that is new or was away is not promoted", "a1:v b1:v c1:vl c2:su", step{}},
+		{"a voter that was away a moment ago is not replaced", "a1:v b1:v c1:vu c2:s", step{}},
 		{"a spare that lags is not promoted", "a1:v b1:v c1:vl c2:sb", step{}},
 		{"a spare that drains is not promoted", "a1:v b1:v c1:vl c2:sd", step{}},
 		{"a lost spare is removed", "a1:v a2:sl b1:v c1:v", step{remove, "a2"}},
@@ -124,6 +128,30 @@ func TestCensusWaitsForTheStablePeriod(t *testing.T) {
 	for _, tt := range tests {
 		if a, x := look(tt.after, tt.is); a != tt.listed || x != tt.unlisted {
 			t.Errorf("after %v: got %d and %d, want %d and %d", tt.after, a, x, tt.listed, tt.unlisted)
+		}
+	}
+}
+
+// TestCensusKnowsWhoLags: a member has caught up when it has confirmed what was committed at the look before, a second ago.
+func TestCensusKnowsWhoLags(t *testing.T) {
+	c := &census{stable: 10 * time.Second, seen: map[skein.NodeID]sighting{}}
+	servers := []raft.Server{{ID: "a1"}}
+	list := []Candidate{{Node: "a1", Zone: "a", Healthy: true}, {Node: "b1", Zone: "b", Healthy: true}}
+	for _, x := range []struct {
+		last, confirmed uint64 // committed at the look before; confirmed now
+		want            bool
+	}{
+		{0, 0, false}, // the first look knows nothing
+		{100, 0, false},
+		{100, 99, false},
+		{100, 100, true},
+		{100, 250, true},
+	} {
+		c.commit = x.last
+		for _, s := range c.look(servers, list, func(raft.ServerID) uint64 { return x.confirmed }, time.Unix(0, 0)) {
+			if want := x.want && s.node == "a1"; s.caughtUp != want { // b1 is no member
+				t.Errorf("%s with %d confirmed of %d a second ago: caught up is %v, want %v", s.node, x.confirmed, x.last, s.caughtUp, want)
+			}
 		}
 	}
 }
