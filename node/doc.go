@@ -2,9 +2,9 @@
 // siblings that know each other only as interfaces, carries out what the pure rooms decide, and stops in the reverse
 // order.
 //
-// Start: sockets, mesh, group, then what faces clients and operators. Stop: no new turns and GoAway, running turns end
+// Start: sockets, mesh, groups, then what faces clients and operators. Stop: no new turns and GoAway, running turns end
 // or are left to their successors, leadership is handed over, the state is flushed, and the node leaves the gossip.
 //
-// In Config.Dir it stores: replica/ (the group's log and state), incarnation and reset.key. A directory belongs to one
+// In Config.Dir it stores: replica/ (the groups' logs and states), incarnation and reset.key. A directory belongs to one
 // node; a second process on it is refused.
 package node
