@@ -317,6 +317,9 @@ func TestRefused(t *testing.T) {
 		{"overloaded, stream ends", stream(skein.CodeOverloaded), 0, 1, 0},
 		{"another turn is open", fault(skein.CodeTurnOpen, 0), 0, 0, 0},
 		{"rate", fault(skein.CodeRateLimited, 700*time.Millisecond), 0, 0, 700 * time.Millisecond},
+		{"full for a moment", fault(skein.CodeOverloaded, 700*time.Millisecond), 0, 0, 700 * time.Millisecond},
+		{"full for long", fault(skein.CodeOverloaded, 10*time.Second), 0, 1, 0},
+		{"full, who knows how long", fault(skein.CodeOverloaded, 0), 0, 1, 0},
 		{"conflict", fault(skein.CodeTurnConflict, 0), skein.CodeTurnConflict, 0, 0},
 		{"dead", fault(skein.CodeTurnDead, 0), skein.CodeTurnDead, 0, 0},
 		{"token expired, stream ends", stream(skein.CodeTokenExpired), skein.CodeTokenExpired, 0, 0},
@@ -345,6 +348,23 @@ func TestRefused(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestFailFast: a turn that finds no room ends with what the node said, and the session goes on.
+func TestFailFast(t *testing.T) {
+	onMesh(t, "abc", func(b *bed) {
+		b.read(b.send("hello"), "echo hello")
+		b.s.opt.FailFast = true // read by the loop when a node is full, which none was
+		b.here().set(func() { b.here().refuse = []*wire.Error{{Code: uint32(skein.CodeOverloaded), RetryAfterMs: 700}} })
+		_, err := b.send("hi").Reply(b.Context())
+		if e, ok := errors.AsType[*skein.Error](err); !ok || e.Code != skein.CodeOverloaded || e.RetryAfter != 700*time.Millisecond {
+			b.Fatalf("got %v, want overloaded, to come back after 700 ms", err)
+		}
+		b.read(b.send("hi"), "echo hi")
+		if n := len(b.moves); n != 0 {
+			b.Errorf("%d moves, want none", n)
+		}
+	})
 }
 
 func TestRefusedUntilDeadline(t *testing.T) {

@@ -36,6 +36,7 @@ const (
 	openStall  = time.Second     // nothing but an open or a history is waited for: no signs of life come
 	trialStall = 3 * time.Second // silence after which a node that was asked besides is given up
 
+	stayAtMost   = 2 * time.Second // a node that is full for longer is left for another
 	firstBackoff = 50 * time.Millisecond
 	maxBackoff   = time.Second
 	idleBackoff  = 30 * time.Second // the longest pause between attempts to reopen an idle session

@@ -185,8 +185,12 @@ func (l *loop) refused(g *leg, e *wire.Error) {
 	if l.homeAway(fault) {
 		l.finishAll(fault)
 	}
-	here := fault.Code == skein.CodeTurnOpen || fault.Code == skein.CodeRateLimited
+	here := stays(fault)
 	switch {
+	case full(fault) && l.s.opt.FailFast && l.turn != nil && len(l.legs()) == 1 && !streamEnds:
+		l.win(g)
+		l.finishTurn(fault)
+		return
 	case len(l.legs()) > 1 && (g != l.main || !here):
 		l.lose(g, fault) // the others are still to answer
 		return
@@ -202,6 +206,17 @@ func (l *loop) refused(g *leg, e *wire.Error) {
 	if l.busy() {
 		l.putOff(fault, here)
 	}
+}
+
+// full reports whether the node knows when it has room.
+func full(fault *skein.Error) bool {
+	return fault.Code == skein.CodeOverloaded && fault.RetryAfter > 0
+}
+
+// stays reports whether the same node is asked again. One that is full is, unless it says that this lasts: others that
+// are as full would not gain by it.
+func stays(fault *skein.Error) bool {
+	return fault.Code == skein.CodeTurnOpen || fault.Code == skein.CodeRateLimited || full(fault) && fault.RetryAfter <= stayAtMost
 }
 
 // homeAway counts the nodes' word that they do not reach the session's home, and reports when it has been enough.

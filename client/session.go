@@ -14,6 +14,9 @@ import (
 type Options struct {
 	Assistant string // empty: the mesh's default
 	Resume    bool   // only attach to a session that exists: skein.ErrUnknownSession otherwise
+	// FailFast ends a turn that a node has no room for with that node's skein.ErrOverloaded, whose RetryAfter says when
+	// to send it again. Otherwise the session waits so long by itself, within Config.Patience.
+	FailFast bool
 }
 
 // Session is one conversation. It is safe for concurrent use, but runs one turn at a time.

@@ -91,6 +91,7 @@ func (a *Attempt) accept() error {
 	if a.stale != nil {
 		return a.staleErr
 	}
+	a.run.committing()
 	res, err := a.run.desk.propose(a.ctx, a.command(a.acceptBody(nil)))
 	if err == nil {
 		err = res.Err

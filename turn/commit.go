@@ -70,6 +70,7 @@ func (a *Attempt) flush() error {
 // quick commits the turn with its reply in one command.
 func (a *Attempt) quick(ans Answer, out Outcome) (*session.State, Outcome, error) {
 	reply := session.Reply{Text: ans.Text, Memory: ans.Memory, Source: ans.Source}
+	a.run.committing()
 	res, err := a.run.desk.propose(a.ctx, a.command(a.acceptBody(&reply)))
 	if err == nil {
 		err = res.Err

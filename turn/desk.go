@@ -96,6 +96,7 @@ type Desk struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	crew   crew
+	room   *admission
 }
 
 type runKey struct {
@@ -119,7 +120,7 @@ func New(cfg Config) *Desk {
 		cfg.Observe = func(Outcome) {}
 	}
 	states, _ := lru.New[skein.SessionID, *session.State](cachedState) // fails only for a size below 1
-	d := &Desk{cfg: cfg, states: states, runs: make(map[runKey]*run)}
+	d := &Desk{cfg: cfg, states: states, runs: make(map[runKey]*run), room: newAdmission()}
 	d.ctx, d.cancel = context.WithCancelCause(context.Background())
 	return d
 }

@@ -17,6 +17,8 @@ type run struct {
 	msg   session.Message
 	known chan struct{} // closed when the log knows the turn, or never will from here
 
+	ticket *ticket // of its admission; nil: it needed none
+
 	// state and err are set before known is closed.
 	state *session.State
 	err   error
@@ -38,6 +40,15 @@ func (d *Desk) begin(key runKey, m session.Message, st *session.State) (*run, er
 		return nil, f
 	}
 	r := &run{desk: d, key: key, msg: m, known: make(chan struct{})}
+	if key.attempt == 0 {
+		ticket, after := d.room.enter(time.Now())
+		if ticket == nil {
+			f := skein.Fault(skein.CodeOverloaded, "node %s has more turns than it can answer soon", d.cfg.Self.Node)
+			f.RetryAfter = after
+			return nil, f
+		}
+		r.ticket = ticket
+	}
 	d.runs[key] = r
 	d.crew.do(func() { r.work(st) })
 	return r, nil
@@ -85,6 +96,13 @@ func (r *run) work(st *session.State) {
 	r.desk.cfg.Observe(out)
 }
 
+// committing notes that the turn has its answer, or its first piece, and goes to the log.
+func (r *run) committing() {
+	if r.ticket != nil {
+		r.desk.room.commit(r.ticket, time.Now())
+	}
+}
+
 // settle tells those who wait that the log knows the turn, or why it never will from here. Only the first counts.
 func (r *run) settle(st *session.State, err error) {
 	select {
@@ -92,6 +110,9 @@ func (r *run) settle(st *session.State, err error) {
 	default:
 		r.state, r.err = st, err
 		close(r.known)
+		if r.ticket != nil {
+			r.desk.room.leave(r.ticket, time.Now())
+		}
 	}
 }
 

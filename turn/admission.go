@@ -1,0 +1,119 @@
+package turn
+
+import (
+	"sync"
+	"time"
+)
+
+// A new turn is taken in while those before it can be expected to be in the log within maxWait; others are told when
+// to come back. How fast that goes is measured while turns queue up, so it follows the machine, its disks and what else
+// runs there.
+const (
+	maxWait    = 200 * time.Millisecond
+	firstRate  = 1280.0           // turns a second, until turns have queued up once
+	leastRoom  = 16               // turns that are taken in whatever was measured
+	window     = 50 * time.Millisecond
+	windows    = 5                // an answer that takes longer waits for a model, not for this machine
+	smoothing  = 0.3              // of a measured rate, against what it was
+	returnRate = 0.8              // of the rate is left to turns that were sent away
+	maxReturn  = 30 * time.Second // they are told at most
+)
+
+// admission decides whether a turn may begin.
+type admission struct {
+	mu        sync.Mutex // guards the fields below
+	rate      float64    // turns a second that reach the log while turns queue up
+	epoch     time.Time
+	at        int64        // number of the present window since epoch
+	answering [windows]int // turns that wait for their answer, by the window in which they began
+	queued    int          // all of these, and those that wait for the log
+	low       int          // least value of queued in this window
+	done      int          // turns that reached the log in this window
+	due       time.Time    // when the next turn that is sent away may come back
+}
+
+// ticket is one turn that was taken in. Its owner calls commit when it has its answer, and leave once.
+type ticket struct {
+	at         int64 // window in which it began
+	committing bool
+}
+
+func newAdmission() *admission {
+	now := time.Now()
+	return &admission{rate: firstRate, epoch: now, due: now}
+}
+
+// enter takes a turn in, or says after how long it should come back.
+func (a *admission) enter(now time.Time) (*ticket, time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.roll(now)
+	if a.queued < a.room() {
+		a.queued++
+		a.answering[a.at%windows]++
+		return &ticket{at: a.at}, 0
+	}
+	if soon := now.Add(maxWait); a.due.Before(soon) {
+		a.due = soon
+	}
+	after := min(a.due.Sub(now), maxReturn)
+	if after < maxReturn {
+		a.due = a.due.Add(time.Duration(float64(time.Second) / (a.rate * returnRate)))
+	}
+	return nil, after
+}
+
+func (a *admission) room() int { return max(leastRoom, int(a.rate*maxWait.Seconds())) }
+
+// commit notes that a turn goes to the log.
+func (a *admission) commit(t *ticket, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.roll(now)
+	if t.committing {
+		return
+	}
+	a.forget(t)
+	t.committing = true
+	a.queued++
+}
+
+// forget takes a turn off those that wait for their answer.
+func (a *admission) forget(t *ticket) {
+	if t.at > a.at-windows {
+		a.answering[t.at%windows]--
+		a.queued--
+	}
+}
+
+// leave notes that a turn is in the log, or will not get there from here.
+func (a *admission) leave(t *ticket, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.roll(now)
+	if t.committing {
+		a.queued--
+		a.done++
+	} else {
+		a.forget(t)
+	}
+	a.low = min(a.low, a.queued)
+}
+
+// roll ends the windows that are over. While turns queue up their rate is the machine's; otherwise it is at least that.
+func (a *admission) roll(now time.Time) {
+	at := int64(now.Sub(a.epoch) / window)
+	if at <= a.at {
+		return
+	}
+	rate := float64(a.done) / (time.Duration(at-a.at) * window).Seconds()
+	full := a.low >= a.room()/2 && a.done > 0 // without any it is a leader that is missing
+	if full || rate > a.rate {
+		a.rate += smoothing * (rate - a.rate)
+	}
+	for i := a.at + 1; i <= min(at, a.at+windows); i++ {
+		a.queued -= a.answering[i%windows]
+		a.answering[i%windows] = 0
+	}
+	a.at, a.done, a.low = at, 0, a.queued
+}
