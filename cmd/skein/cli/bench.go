@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -36,6 +37,9 @@ type bench struct {
 	conns    int
 	seconds  int
 	asJSON   bool
+
+	rate, burst  int // of an open loop, in turns a second; 0: a closed one
+	burstSeconds int
 }
 
 // benchResult is what it prints. Percentiles are of all completed turns, not of a sample.
@@ -65,7 +69,10 @@ func benchTurnsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "turns", Short: "Run conversations side by side and measure their turns", Args: usageArgs(cobra.NoArgs),
 		Long: "Run the shop's conversations, English and Chinese, side by side: each session sends its next message when the\n" +
-			"reply to the last one is whole. Opening the sessions is not measured. The sessions stay in the mesh.",
+			"reply to the last one is whole. Opening the sessions is not measured. The sessions stay in the mesh.\n\n" +
+			"With --rate turns come at that rate whether those before are answered or not, and after 3 s at that of --burst for\n" +
+			"a while. A turn that the mesh sends away comes back when it was told to, as another turn. Afterwards every history\n" +
+			"is read: what was answered has to be there, once.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := b.check(); err != nil {
 				return &usageError{err}
@@ -77,9 +84,7 @@ func benchTurnsCommand() *cobra.Command {
 			if b.asJSON {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(r)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d turns, %d errors, %.1f per second; p50 %.1f ms, p95 %.1f ms, p99 %.1f ms; %d sessions over %d connections, %d voters\n",
-				r.Turns, r.Errors, r.PerSecond, r.P50, r.P95, r.P99, r.Sessions, r.Connections, r.Voters)
-			return err
+			return r.print(cmd.OutOrStdout())
 		},
 	}
 	b.mesh.register(cmd)
@@ -89,6 +94,9 @@ func benchTurnsCommand() *cobra.Command {
 	f.IntVar(&b.sessions, "sessions", 64, "conversations that run side by side")
 	f.IntVar(&b.conns, "connections", 64, "QUIC connections that carry them")
 	f.IntVar(&b.seconds, "seconds", 10, "how long to measure")
+	f.IntVar(&b.rate, "rate", 0, "turns a second of an open loop; 0: a closed one")
+	f.IntVar(&b.burst, "burst", 0, "turns a second of a burst (needs --rate, and sessions for all turns that are under way)")
+	f.IntVar(&b.burstSeconds, "burst-seconds", 3, "how long the burst lasts")
 	f.BoolVar(&b.asJSON, "json", false, "print one line of JSON")
 	return cmd
 }
@@ -103,10 +111,19 @@ func (b *bench) check() error {
 		return fmt.Errorf("--seconds %d: want 1 to %d", b.seconds, maxBenchSeconds)
 	}
 	b.conns = min(b.conns, b.sessions)
-	return nil
+	return b.checkRate()
 }
 
-func (b *bench) run(ctx context.Context) (*benchResult, error) {
+// printer is what a bench gives: a line or a few for people. It is JSON, too.
+type printer interface{ print(w io.Writer) error }
+
+func (r *benchResult) print(w io.Writer) error {
+	_, err := fmt.Fprintf(w, "%d turns, %d errors, %.1f per second; p50 %.1f ms, p95 %.1f ms, p99 %.1f ms; %d sessions over %d connections, %d voters\n",
+		r.Turns, r.Errors, r.PerSecond, r.P50, r.P95, r.P99, r.Sessions, r.Connections, r.Voters)
+	return err
+}
+
+func (b *bench) run(ctx context.Context) (printer, error) {
 	m, _, err := b.mesh.read()
 	if err != nil {
 		return nil, err
@@ -123,6 +140,9 @@ func (b *bench) run(ctx context.Context) (*benchResult, error) {
 	sessions, err := b.open(ctx, clients)
 	if err != nil {
 		return nil, err
+	}
+	if b.rate > 0 {
+		return b.runOpen(ctx, sessions)
 	}
 	r := measure(ctx, sessions, time.Duration(b.seconds)*time.Second)
 	if err := ctx.Err(); err != nil {
@@ -196,7 +216,7 @@ func (b *bench) open(ctx context.Context, clients []*client.Client) ([]*client.S
 	g.SetLimit(opening)
 	for i := range sessions {
 		g.Go(func() error {
-			s, err := clients[i%len(clients)].Open(ctx, "bench-"+skein.RandomName(), client.Options{})
+			s, err := clients[i%len(clients)].Open(ctx, "bench-"+skein.RandomName(), client.Options{FailFast: b.rate > 0})
 			sessions[i] = s
 			return err
 		})
@@ -257,13 +277,16 @@ func benchTurn(ctx context.Context, s *client.Session, text string) (time.Durati
 
 // summarize sorts all latencies; percentiles are by nearest rank.
 func summarize(all []time.Duration, failed int, length time.Duration) *benchResult {
-	slices.Sort(all)
-	rank := func(percent int) float64 {
-		if len(all) == 0 {
-			return 0
-		}
-		at := (len(all)*percent + 99) / 100
-		return float64(all[max(at, 1)-1].Microseconds()) / 1000
+	return &benchResult{Turns: len(all), Errors: failed, PerSecond: float64(len(all)) / length.Seconds(),
+		P50: percentile(all, 50), P95: percentile(all, 95), P99: percentile(all, 99)}
+}
+
+// percentile gives one of the latencies by nearest rank, in milliseconds; it sorts them.
+func percentile(all []time.Duration, percent int) float64 {
+	if len(all) == 0 {
+		return 0
 	}
-	return &benchResult{Turns: len(all), Errors: failed, PerSecond: float64(len(all)) / length.Seconds(), P50: rank(50), P95: rank(95), P99: rank(99)}
+	slices.Sort(all)
+	at := (len(all)*percent + 99) / 100
+	return float64(all[max(at, 1)-1].Microseconds()) / 1000
 }
