@@ -45,6 +45,7 @@ type answer struct {
 // proposals packs the proposals of this leader into log entries. One goroutine packs, one hands the results out.
 type proposals struct {
 	group   uint32
+	epochs  *epochs
 	queue   chan *proposal
 	bytes   atomic.Int64
 	stopped chan struct{} // closed when run has answered everything
@@ -92,7 +93,7 @@ func (q *proposals) run(stop <-chan struct{}, r *raft.Raft) {
 	hands.Go(func() { q.handOut(flights, landed, leads) })
 	p := packer{q: q, stop: stop, landed: landed}
 	for p.next() {
-		data := encodeEnvelope(q.group, p.commands)
+		data := encodeEnvelope(q.epochs.stamp(), q.group, p.commands)
 		flights <- flight{r.Apply(data, enqueueTimeout), p.batch}
 		p.flying++
 		p.reset()

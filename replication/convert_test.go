@@ -169,11 +169,11 @@ func FuzzDecodeEnvelope(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	good := encodeEnvelope(3, [][]byte{c, c})
+	good := encodeEnvelope(0, 3, [][]byte{c, c})
 	f.Add([]byte{})
 	f.Add(good)
 	f.Add(good[:len(good)-1])
-	f.Add(encodeEnvelope(3, nil))
+	f.Add(encodeEnvelope(0, 3, nil))
 	f.Fuzz(func(t *testing.T, buf []byte) {
 		e, err := decodeEnvelope(buf, 3)
 		if err != nil {
@@ -187,10 +187,10 @@ func FuzzDecodeEnvelope(f *testing.F) {
 }
 
 func TestCorruptEnvelopeIsFatal(t *testing.T) {
-	good := encodeEnvelope(0, nil)
-	flipped := append([]byte(nil), encodeEnvelope(0, [][]byte{{}})...)
+	good := encodeEnvelope(0, 0, nil)
+	flipped := append([]byte(nil), encodeEnvelope(0, 0, [][]byte{{}})...)
 	flipped[len(flipped)-1] ^= 1
-	for name, data := range map[string][]byte{"empty": nil, "cut": good[:8], "flipped": flipped, "other group": encodeEnvelope(9, nil), "version": append([]byte{9}, good[1:]...)} {
+	for name, data := range map[string][]byte{"empty": nil, "cut": good[:8], "flipped": flipped, "other group": encodeEnvelope(0, 9, nil), "version": append([]byte{9}, good[1:]...)} {
 		var fatal error
 		m := machine{store: memoryStore(t), fatal: func(err error) { fatal = err }, stop: make(chan struct{})}
 		responses := m.ApplyBatch([]*raft.Log{{Index: 1, Data: data}, {Index: 2, Data: good}})

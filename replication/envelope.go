@@ -43,17 +43,22 @@ func encodeCommand(c *wire.Command) ([]byte, error) {
 
 // Field numbers of wire.Envelope.
 const (
+	envelopeEpochField    = 1
 	envelopeGroupField    = 2
 	envelopeCommandsField = 3
 )
 
 // encodeEnvelope joins commands that are encoded already, so that no command is encoded twice.
-func encodeEnvelope(group uint32, commands [][]byte) []byte {
-	size := envelopeHeader + 16
+func encodeEnvelope(epoch uint64, group uint32, commands [][]byte) []byte {
+	size := envelopeHeader + 32
 	for _, c := range commands {
 		size += len(c) + 8
 	}
 	buf := make([]byte, envelopeHeader, size)
+	if epoch != 0 {
+		buf = protowire.AppendTag(buf, envelopeEpochField, protowire.VarintType)
+		buf = protowire.AppendVarint(buf, epoch)
+	}
 	if group != 0 {
 		buf = protowire.AppendTag(buf, envelopeGroupField, protowire.VarintType)
 		buf = protowire.AppendVarint(buf, uint64(group))

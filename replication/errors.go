@@ -18,6 +18,9 @@ var (
 	ErrStorage = errors.New("the disk fails")
 	// ErrDiverged: this replica holds something else than the majority. The next start sets it aside and copies it anew.
 	ErrDiverged = errors.New("this replica differs from the majority; it is set aside and rebuilt at the next start")
+	// ErrReopen: the directory has to be opened again, which does what was found to be due: this replica was set aside by a
+	// newer cluster epoch, or an operator has ordered a recovery. The process may go on.
+	ErrReopen = errors.New("the replica has to be opened again")
 	// ErrCorrupt: what is on this disk does not verify. A restart finds the same; the error names the file.
 	ErrCorrupt = seglog.ErrCorrupt
 )

@@ -139,6 +139,10 @@ func (g *Group) form(ctx context.Context, r *raft.Raft) {
 		g.transport.fenced.Store(false)
 		g.forming.Store(false)
 	}()
+	if err := g.epochs.begin(); err != nil {
+		g.fatal(err)
+		return
+	}
 	if err := r.BootstrapCluster(g.firstVoters()).Error(); err != nil && !errors.Is(err, raft.ErrCantBootstrap) && !errors.Is(err, raft.ErrRaftShutdown) {
 		g.fatal(fmt.Errorf("form the group in %s: %w", g.cfg.Dir, err))
 	}

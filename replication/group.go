@@ -25,6 +25,7 @@ type Group struct {
 	raftLog *raftLog
 
 	disk    *disk
+	epochs  *epochs
 	machine *machine
 	watched *watchedLog
 
@@ -86,12 +87,14 @@ func Open(cfg Config) (*Group, error) {
 	g.lead = newLeadership(cfg.Node)
 	g.proposals = newProposals(cfg.Group)
 	g.proposals.stuck = func() { g.fatal(fmt.Errorf("group %d: %w", cfg.Group, errTransferStuck)) }
-	g.links = newLinks(cfg.Peers)
+	g.cfg.Peers = epochPeers{cfg.Peers, g}
+	g.links = newLinks(g.cfg.Peers)
 	g.held = newHeld()
 	if err := g.openDisk(); err != nil {
 		return nil, err
 	}
-	g.machine = &machine{group: cfg.Group, store: g.disk.store, fatal: g.fatal, stop: g.closing}
+	g.proposals.epochs = g.epochs
+	g.machine = &machine{group: cfg.Group, epochs: g.epochs, store: g.disk.store, fatal: g.fatal, stop: g.closing}
 	g.watched = newWatchedLog(g.disk.logs, g.fatal)
 	g.watched.keep = g.keepFrom
 	if err := g.prepareForming(); err != nil {
@@ -102,6 +105,9 @@ func Open(cfg Config) (*Group, error) {
 
 // openDisk opens the files and applies the boot rule.
 func (g *Group) openDisk() error {
+	if err := g.recoverIfOrdered(); err != nil {
+		return err
+	}
 	d, err := g.openFiles()
 	if err != nil {
 		return err
@@ -111,6 +117,11 @@ func (g *Group) openDisk() error {
 		return errors.Join(err, d.close())
 	}
 	rule, why := bootRule(found)
+	if g.epochs, err = d.readEpochs(); err != nil {
+		return errors.Join(err, d.close())
+	} else if at, least := g.epochs.get(); at < least && at > 0 {
+		rule, why = quarantine, fmt.Sprintf("the group has gone on without it: its cluster epoch %d is over, %d has begun", at, least)
+	}
 	if rebuild, err := mustRebuild(g.cfg.Dir); err != nil {
 		return errors.Join(err, d.close())
 	} else if rebuild {
@@ -146,6 +157,9 @@ func (g *Group) startEmpty(d *disk, why string) error {
 	}
 	to, err := setAside(g.cfg.Dir, syncDir)
 	if err != nil {
+		return err
+	}
+	if err := g.epochs.forget(); err != nil {
 		return err
 	}
 	g.log.Error("state set aside: this node starts empty and does not vote before it has caught up", "why", why, "moved_to", to)
@@ -210,6 +224,7 @@ func (g *Group) Run(ctx context.Context) error {
 	service.Go(func() { g.proposals.run(g.closing, r) })
 	service.Go(func() { g.follow(inner, r) })
 	service.Go(func() { g.search(inner) })
+	service.Go(func() { g.inquire(inner, r) })
 	service.Go(func() {
 		g.form(inner, r)
 		g.unfence(inner, r)
@@ -256,11 +271,13 @@ func (g *Group) startRaft() (*raft.Raft, error) {
 	if err != nil {
 		return nil, err
 	}
-	layer := newTrackedLayer(g.cfg.Layer, g.cfg.Node)
+	layer := newTrackedLayer(&epochLayer{g.cfg.Layer, g}, g.cfg.Node)
 	gate := &snapshotGate{SnapshotStore: g.disk.snapshots, holds: g.holdsEntry}
 	g.transport = newTransport(layer, incoming{g.cfg.Dir, g.cfg.SnapshotKey, gate, g.disk.forgetIncoming}, g.watched.hung, g.raftLog)
 	g.transport.holds, g.transport.rate = g.disk.copies.holds, g.cfg.SnapshotRate
 	g.transport.fenced.Store(fenced || g.forming.Load())
+	at, _ := g.epochs.get()
+	g.transport.unsure.Store(at != 0)
 	conf := g.cfg.raft(g.raftLog)
 	notify := make(chan bool, 8) // raft waits when it is full; leaderships follow each other slower than they are read
 	conf.NotifyCh = notify

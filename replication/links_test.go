@@ -16,7 +16,7 @@ func TestLinksToNodesThatAreNoMore(t *testing.T) {
 		defer c.stopAll()
 		c.start("a1", "d0")
 		lead := c.leader()
-		p := newLinks(peers{c.fabric, "d0"})
+		p := newLinks(epochPeers{peers{c.fabric, "d0"}, c.nodes["d0"].Group})
 		defer p.close()
 		ask := func(node skein.NodeID) error {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)

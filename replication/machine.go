@@ -22,6 +22,7 @@ const maxTick = time.Second
 // applied it applies nothing more: this replica no longer knows what the others hold.
 type machine struct {
 	group  uint32
+	epochs *epochs
 	store  *store
 	fatal  func(error)
 	stop   <-chan struct{} // closed when the group stops; ends the wait for the disk
@@ -66,6 +67,9 @@ func (m *machine) applyLog(l *raft.Log) ([]session.Result, error) {
 	env, err := decodeEnvelope(l.Data, m.group)
 	if err != nil {
 		return nil, m.fail(l, err)
+	}
+	if at := m.epochs.stamp(); env.ClusterEpoch > at {
+		return nil, m.fail(l, fmt.Errorf("%w: the entry is of cluster epoch %d, this replica of %d", errCorrupt, env.ClusterEpoch, at))
 	}
 	e := entry{store: m.store, at: at, changes: make(map[skein.SessionID]*change, len(env.Commands)), results: make([]session.Result, len(env.Commands))}
 	for i, c := range env.Commands {

@@ -18,6 +18,7 @@ import (
 // Serve answers the proposals and reads of another node on conn until the stream, ctx or the group ends.
 func (g *Group) Serve(ctx context.Context, peer skein.NodeID, conn net.Conn) {
 	ctx, cancel := context.WithCancel(ctx)
+	conn = &helloConn{Conn: conn, group: g}
 	s := &server{group: g, conn: conn, out: newOutbox()}
 	var guard sync.WaitGroup
 	guard.Go(func() {

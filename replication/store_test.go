@@ -34,7 +34,7 @@ func entryOf(t testing.TB, index uint64, commands ...session.Command) *raft.Log 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &raft.Log{Index: index, Term: 1, Data: encodeEnvelope(0, a.encoded)}
+	return &raft.Log{Index: index, Term: 1, Data: encodeEnvelope(0, 0, a.encoded)}
 }
 
 func machineOn(t testing.TB, s *store) *machine {

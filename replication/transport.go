@@ -32,6 +32,7 @@ type transport struct {
 	layer  *trackedLayer
 	silent func() bool
 	fenced atomic.Bool
+	unsure atomic.Bool   // it is not known yet whether the group has gone on without this replica, see inquire
 	ahead  atomic.Uint64 // the highest commit index that a leader has told
 	in     incoming
 	holds  *holds // of the log
@@ -100,7 +101,7 @@ func (t *transport) admit(rpc raft.RPC) {
 			t.ahead.Store(c.LeaderCommitIndex)
 		}
 	case *raft.RequestVoteRequest, *raft.RequestPreVoteRequest:
-		if t.fenced.Load() {
+		if t.mute() {
 			rpc.Respond(nil, errFenced)
 			return
 		}
@@ -110,6 +111,9 @@ func (t *transport) admit(rpc raft.RPC) {
 	}
 	t.deliver(rpc)
 }
+
+// mute reports whether this replica neither gives nor asks for votes.
+func (t *transport) mute() bool { return t.fenced.Load() || t.unsure.Load() }
 
 func (t *transport) deliver(rpc raft.RPC) {
 	select {
@@ -160,7 +164,7 @@ func (t *transport) forgetProgress() {
 
 // RequestVote asks for a vote unless the fence is up.
 func (t *transport) RequestVote(id raft.ServerID, addr raft.ServerAddress, req *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
-	if t.fenced.Load() {
+	if t.mute() {
 		return errFenced
 	}
 	return t.NetworkTransport.RequestVote(id, addr, req, resp)
@@ -168,7 +172,7 @@ func (t *transport) RequestVote(id raft.ServerID, addr raft.ServerAddress, req *
 
 // RequestPreVote asks whether a vote would be given, unless the fence is up.
 func (t *transport) RequestPreVote(id raft.ServerID, addr raft.ServerAddress, req *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
-	if t.fenced.Load() {
+	if t.mute() {
 		return errFenced
 	}
 	return t.NetworkTransport.RequestPreVote(id, addr, req, resp)
