@@ -51,7 +51,7 @@ func (k *keptStore) calendar(wall time.Time, elapsed time.Duration) {
 func (k *keptStore) apply(commands ...[]byte) []session.Result {
 	k.t.Helper()
 	k.index++
-	results, err := k.m.applyLog(&raft.Log{Index: k.index, Term: 1, Data: encodeEnvelope(0, commands)})
+	results, err := k.m.applyLog(&raft.Log{Index: k.index, Term: 1, Data: encodeEnvelope(0, 0, commands)})
 	if err != nil {
 		k.t.Fatal(err)
 	}
