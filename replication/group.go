@@ -274,6 +274,10 @@ func (g *Group) startRaft() (*raft.Raft, error) {
 	layer := newTrackedLayer(&epochLayer{g.cfg.Layer, g}, g.cfg.Node)
 	gate := &snapshotGate{SnapshotStore: g.disk.snapshots, holds: g.holdsEntry}
 	g.transport = newTransport(layer, incoming{g.cfg.Dir, g.cfg.SnapshotKey, gate, g.disk.forgetIncoming}, g.watched.hung, g.raftLog)
+	g.transport.leads = func() bool {
+		r := g.raft.Load()
+		return r == nil || r.State() == raft.Leader
+	}
 	g.transport.holds, g.transport.rate = g.disk.copies.holds, g.cfg.SnapshotRate
 	g.transport.fenced.Store(fenced || g.forming.Load())
 	at, _ := g.epochs.get()

@@ -203,3 +203,30 @@ func TestSlowFollowerGetsOneSnapshot(t *testing.T) {
 		c.converged()
 	})
 }
+
+// TestFormerLeaderStopsSending: a transfer under way ends with the leadership, and on the other side gives way to the
+// successor's.
+func TestFormerLeaderStopsSending(t *testing.T) {
+	leads := true
+	tr := &transport{rate: 1 << 40, leads: func() bool { return leads }}
+	buf := make([]byte, 1<<10)
+	out := tr.paced(strings.NewReader(strings.Repeat("x", 4<<10)))
+	if n, err := out.Read(buf); n != 1<<10 || err != nil {
+		t.Errorf("while it leads: got %d, %v", n, err)
+	}
+	leads = false
+	if _, err := out.Read(buf); !errors.Is(err, errDeposed) {
+		t.Errorf("afterwards: got %v, want %v", err, errDeposed)
+	}
+	old := tr.wanted(3, strings.NewReader("old"))
+	if _, err := old.Read(buf[:1]); err != nil {
+		t.Errorf("the only one: got %v", err)
+	}
+	newer := tr.wanted(4, strings.NewReader("new"))
+	if _, err := old.Read(buf); !errors.Is(err, errNewer) {
+		t.Errorf("the former leader's: got %v, want %v", err, errNewer)
+	}
+	if _, err := newer.Read(buf); err != nil {
+		t.Errorf("the newer one: got %v", err)
+	}
+}

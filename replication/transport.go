@@ -37,12 +37,14 @@ type transport struct {
 	in     incoming
 	holds  *holds // of the log
 	rate   int64  // of snapshots that are sent, bytes per second
+	leads  func() bool
 
 	rpcs  chan raft.RPC
 	stop  chan struct{}
 	once  sync.Once // of closing stop
 	pumps sync.WaitGroup
 	spool chan struct{} // capacity 1: one snapshot at a time
+	term  atomic.Uint64 // of the leader whose snapshot is wanted
 
 	// patience is by how much the library's leader lease is stretched, in nanoseconds.
 	patience atomic.Int64
@@ -69,7 +71,7 @@ func newTransport(layer *trackedLayer, in incoming, silent func() bool, logger *
 		MaxRPCsInFlight: 1, // pipelining can wedge a follower for ever (hashicorp/raft issue 612)
 	})
 	t := &transport{
-		NetworkTransport: inner, layer: layer, silent: silent, in: in, holds: &holds{}, rate: defaultSnapshotRate,
+		NetworkTransport: inner, layer: layer, silent: silent, in: in, holds: &holds{}, rate: defaultSnapshotRate, leads: func() bool { return true },
 		rpcs: make(chan raft.RPC), stop: make(chan struct{}), spool: make(chan struct{}, 1),
 		matched: map[raft.ServerID]uint64{}, pulses: map[raft.ServerID]*pulse{},
 	}
