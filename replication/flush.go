@@ -3,6 +3,7 @@ package replication
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -10,10 +11,17 @@ import (
 	"github.com/skein-mesh/skein"
 )
 
-// run flushes until ctx ends, every interval while there are changes; an idle store sleeps.
+// run flushes until ctx ends, every interval while there are changes; an idle store sleeps. Beside that it compacts a file of which
+// half is free.
 func (s *store) run(ctx context.Context, interval time.Duration) {
 	timer := time.NewTimer(interval)
 	defer timer.Stop()
+	var compactor sync.WaitGroup
+	defer compactor.Wait()
+	inner, stop := context.WithCancel(ctx)
+	defer stop()
+	next := make(chan time.Time, 1) // when a compaction may begin; empty while one is under way
+	next <- time.Time{}
 	for {
 		select {
 		case <-s.wake:
@@ -31,7 +39,29 @@ func (s *store) run(ctx context.Context, interval time.Duration) {
 			s.fatal(err)
 			return
 		}
+		select {
+		case at := <-next:
+			if time.Now().Before(at) || !s.wasteful() {
+				next <- at
+				continue
+			}
+			compactor.Go(func() { next <- s.compactNow(inner) })
+		default:
+		}
 	}
+}
+
+// compactNow gives when the next compaction may begin.
+func (s *store) compactNow(ctx context.Context) time.Time {
+	begun := time.Now()
+	if err := s.compact(ctx); err != nil {
+		if ctx.Err() == nil {
+			s.log.Warn("the state file is not compacted", "err", err, "again_in", compactAgain)
+		}
+		return time.Now().Add(compactAgain)
+	}
+	s.log.Info("the state file is compacted", "took", time.Since(begun).Round(time.Millisecond))
+	return time.Now().Add(compactRest)
 }
 
 // flush writes everything that is applied in one synced transaction. After an error the store writes nothing more:
@@ -63,9 +93,12 @@ func (s *store) flushLocked() error {
 
 	hung := time.AfterFunc(diskHungExit, func() { s.fatal(fmt.Errorf("%s: %w: a flush has run for %v", s.path(), errDiskHung, diskHungExit)) })
 	defer hung.Stop()
-	err := s.db.Update(func(tx *bolt.Tx) error { return s.writeChanges(tx, changes, at) })
+	err := s.db.Update(func(tx *bolt.Tx) error { return writeChanges(tx, s.known, changes, at) })
 	if err != nil {
 		return fmt.Errorf("%s: flush: %w", s.path(), err)
+	}
+	if s.compacting != nil {
+		s.compacting.note(changes, at)
 	}
 	s.flushed(at.index)
 	return nil

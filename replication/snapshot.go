@@ -149,6 +149,9 @@ func (s *store) restore(r io.Reader) error {
 	if err != nil {
 		return err
 	}
+	if s.compacting != nil {
+		s.compacting.giveUp()
+	}
 	s.dbMu.Lock()
 	err = s.db.Close()
 	if err == nil {

@@ -2,6 +2,7 @@ package replication
 
 import (
 	"fmt"
+	"log/slog"
 	"maps"
 	"path/filepath"
 	"sync"
@@ -33,6 +34,12 @@ type change struct {
 	letters int // by how many dead letters the session has more than before this entry
 }
 
+// merge takes in what happened to the session after c.
+func (c *change) merge(later *change) {
+	c.state = later.state
+	c.events = append(c.events, later.events...)
+}
+
 // batch is what one log entry did, published at once so that a flush never splits an entry.
 type batch struct {
 	at      mark
@@ -51,7 +58,12 @@ type store struct {
 	broken  error      // the first failed flush or restore; nothing is written after it
 	known   *cache[*places]
 
-	dbMu sync.RWMutex // guards db against the swap of a restore; held while a transaction reads
+	compacting   *compaction // nil: none is under way; guarded by flushMu
+	compactLeast int64
+	space        func() (free, total uint64, err error)
+	log          *slog.Logger
+
+	dbMu sync.RWMutex // guards db against the swap of a restore or a compaction; held while a transaction begins
 	db   *bolt.DB
 
 	views atomic.Uint64 // read transactions so far
@@ -73,7 +85,13 @@ type store struct {
 
 // openStore opens or makes the state file of dir. fatal is called with an error that ends the replica.
 func openStore(dir string, fatal func(error)) (*store, error) {
-	s := &store{dir: dir, fatal: fatal, kick: make(chan struct{}, 1), wake: make(chan struct{}, 1), watchers: map[skein.SessionID]*watcher{}}
+	s := &store{
+		dir: dir, fatal: fatal, kick: make(chan struct{}, 1), wake: make(chan struct{}, 1), watchers: map[skein.SessionID]*watcher{},
+		compactLeast: compactLeast, space: func() (free, total uint64, err error) { return statSpace(dir) }, log: slog.New(slog.DiscardHandler),
+	}
+	if err := removeLeft(filepath.Join(dir, compactFile)); err != nil {
+		return nil, fmt.Errorf("data directory %s: %w", dir, err)
+	}
 	db, err := openState(s.path())
 	if err != nil {
 		return nil, err
@@ -118,22 +136,6 @@ func (s *store) load(db *bolt.DB) error {
 	s.at, s.durable, s.pending, s.bytes, s.letters = at, at.index, 0, 0, letters
 	for id := range s.watchers {
 		s.notifyLocked(id)
-	}
-	return nil
-}
-
-// view runs f in a read transaction. Transactions are short: a long one keeps pages from being reused.
-func (s *store) view(f func(*bolt.Tx) error) error {
-	s.dbMu.RLock()
-	defer s.dbMu.RUnlock()
-	err := s.db.View(func(tx *bolt.Tx) error {
-		if s.views.Add(1)%trimEvery == 0 && fileResident() > mostMapped {
-			forgetMapped(tx)
-		}
-		return f(tx)
-	})
-	if err != nil {
-		return fmt.Errorf("%s: %w", s.path(), err)
 	}
 	return nil
 }
@@ -184,8 +186,7 @@ func (s *store) publish(b batch) {
 
 func (s *store) takeLocked(id skein.SessionID, c *change) {
 	if old := s.dirty[id]; old != nil {
-		old.state = c.state
-		old.events = append(old.events, c.events...)
+		old.merge(c)
 	} else {
 		s.dirty[id] = c
 	}

@@ -29,10 +29,10 @@ type writer struct {
 	known  *cache[*places]
 }
 
-// writeChanges writes what has changed, in the order of the keys, where neighbours share pages. Callers hold flushMu; after an error
-// known does not fit the file any more, and nothing may be written.
-func (s *store) writeChanges(tx *bolt.Tx, changes map[skein.SessionID]*change, at mark) error {
-	w := writer{tx: tx, known: s.known}
+// writeChanges writes what has changed, in the order of the keys, where neighbours share pages. After an error known does not fit the
+// file any more, and nothing may be written.
+func writeChanges(tx *bolt.Tx, known *cache[*places], changes map[skein.SessionID]*change, at mark) error {
+	w := writer{tx: tx, known: known}
 	for _, id := range slices.Sorted(maps.Keys(changes)) {
 		if err := w.session(id, changes[id]); err != nil {
 			return err
