@@ -60,7 +60,7 @@ func searchToWire(s search) *wire.Query {
 
 // searchFromWire checks what another node asks.
 func searchFromWire(w *wire.Query) (search, error) {
-	s, err := Query{Subject: skein.Subject(w.Subject), Limit: int(min(w.Limit, math.MaxInt32))}.search()
+	s, err := searchOf(session.Query{Subject: skein.Subject(w.Subject), Limit: int(min(w.Limit, math.MaxInt32))})
 	s.after, s.sessions = queryPlaceFromWire(w.After), w.Sessions
 	if w.FromMs != nil {
 		s.from = *w.FromMs
@@ -85,7 +85,7 @@ func foundToWire(f found) *wire.QueryAnswer {
 func foundFromWire(w *wire.QueryAnswer) found {
 	f := found{through: lastSpot, more: w.GetThrough() != nil}
 	for _, x := range w.GetSaid() {
-		f.said = append(f.said, Said{Opened: fromMillis(x.GetOpenedMs()), Event: eventFromWire(x.GetEvent())})
+		f.said = append(f.said, session.Said{Opened: fromMillis(x.GetOpenedMs()), Event: eventFromWire(x.GetEvent())})
 	}
 	if f.more {
 		f.through = queryPlaceFromWire(w.Through)
@@ -94,8 +94,8 @@ func foundFromWire(w *wire.QueryAnswer) found {
 }
 
 // said leaves out of an event what is not conversation.
-func said(opened int64, ev session.Event) Said {
+func said(opened int64, ev session.Event) session.Said {
 	ev.Memory = nil
 	ev.Call = session.Call{ID: ev.Call.ID, Tool: ev.Call.Tool, Done: ev.Call.Done}
-	return Said{Opened: fromMillis(opened), Event: ev}
+	return session.Said{Opened: fromMillis(opened), Event: ev}
 }

@@ -11,18 +11,6 @@ import (
 	"github.com/skein-mesh/skein/wire"
 )
 
-// Freshness says how new the answer to a read has to be. The zero value asks for what a replica has that is in touch with
-// its leader: behind by 64 entries at most.
-type Freshness struct {
-	// Latest asks for all that was committed before the read began. A marker goes through the log, one for all reads that wait for the
-	// next entry; no lease and no clock is relied on.
-	Latest bool
-	// MaxAge, when it is above 0, asks for all that was committed up to so long ago. A replica answers by itself while it holds
-	// all that such a marker has told of within that time; otherwise the leader does, with a new marker. It is measured by this
-	// node's monotonic clock, which stands still while a machine sleeps.
-	MaxAge time.Duration
-}
-
 // horizon is how far the log was known to be at some moment: what was committed before asOf has an index up to index.
 type horizon struct {
 	mu    sync.Mutex // guards the fields below
@@ -46,8 +34,11 @@ func (h *horizon) get() (index uint64, age time.Duration) {
 	return h.index, time.Since(h.asOf)
 }
 
+// plain reports whether what a replica has that is in touch with its leader is new enough.
+func plain(f session.Freshness) bool { return f == session.Freshness{} }
+
 // enough reports whether the local replica may answer a read that asks for f without asking anybody.
-func (g *Group) enough(f Freshness) bool {
+func (g *Group) enough(f session.Freshness) bool {
 	if !g.fresh() || f.Latest {
 		return false
 	}
@@ -59,11 +50,11 @@ func (g *Group) enough(f Freshness) bool {
 }
 
 // settle makes the local replica new enough for f when it leads, with a marker; errNotLeader when another node has to be asked.
-func (g *Group) settle(ctx context.Context, f Freshness) error {
+func (g *Group) settle(ctx context.Context, f session.Freshness) error {
 	if g.enough(f) {
 		return nil
 	}
-	if (f == Freshness{}) {
+	if plain(f) {
 		return errNotLeader
 	}
 	asked := time.Now()
@@ -78,7 +69,7 @@ func (g *Group) settle(ctx context.Context, f Freshness) error {
 }
 
 // ReadFresh gives a session as new as f asks for. Errors are those of Read.
-func (g *Group) ReadFresh(ctx context.Context, id skein.SessionID, f Freshness) (*session.State, error) {
+func (g *Group) ReadFresh(ctx context.Context, id skein.SessionID, f session.Freshness) (*session.State, error) {
 	var st *session.State
 	err := g.reading(ctx, func() (err error) {
 		if st, err = g.readFreshHere(ctx, id, f); !errors.Is(err, errNotLeader) {
@@ -93,7 +84,7 @@ func (g *Group) ReadFresh(ctx context.Context, id skein.SessionID, f Freshness) 
 	return st, err
 }
 
-func (g *Group) readFreshHere(ctx context.Context, id skein.SessionID, f Freshness) (*session.State, error) {
+func (g *Group) readFreshHere(ctx context.Context, id skein.SessionID, f session.Freshness) (*session.State, error) {
 	if err := g.settle(ctx, f); err != nil {
 		return nil, err
 	}
@@ -101,7 +92,7 @@ func (g *Group) readFreshHere(ctx context.Context, id skein.SessionID, f Freshne
 }
 
 // askFresh sends a read to the leader, and learns from its answer how far the log is.
-func (g *Group) askFresh(ctx context.Context, req *wire.ReadRequest, f Freshness) (*wire.ReadResponse, error) {
+func (g *Group) askFresh(ctx context.Context, req *wire.ReadRequest, f session.Freshness) (*wire.ReadResponse, error) {
 	req.WaitMs, req.Latest, req.MaxAgeMs = remaining(ctx), f.Latest, f.MaxAge.Milliseconds()
 	if f.MaxAge > 0 {
 		req.MaxAgeMs = max(req.MaxAgeMs, 1)
@@ -116,8 +107,8 @@ func (g *Group) askFresh(ctx context.Context, req *wire.ReadRequest, f Freshness
 }
 
 // tellHorizon adds to an answer how far the log was known to be, for whoever asks with an age.
-func (g *Group) tellHorizon(f Freshness, resp *wire.ReadResponse) {
-	if (f == Freshness{}) {
+func (g *Group) tellHorizon(f session.Freshness, resp *wire.ReadResponse) {
+	if plain(f) {
 		return
 	}
 	index, age := g.horizon.get()
@@ -125,7 +116,7 @@ func (g *Group) tellHorizon(f Freshness, resp *wire.ReadResponse) {
 }
 
 // freshness reads what a peer asks for.
-func freshness(req *wire.ReadRequest) Freshness {
+func freshness(req *wire.ReadRequest) session.Freshness {
 	const most = int64(time.Hour / time.Millisecond)
-	return Freshness{Latest: req.Latest, MaxAge: time.Duration(min(max(req.MaxAgeMs, 0), most)) * time.Millisecond}
+	return session.Freshness{Latest: req.Latest, MaxAge: time.Duration(min(max(req.MaxAgeMs, 0), most)) * time.Millisecond}
 }

@@ -34,13 +34,13 @@ func TestReadOfTheLatest(t *testing.T) {
 			for _, m := range append(c.others(lead), lead) {
 				c.propose(lead, sayCmd(1, 10*turn+int(seq), seq))
 				seq += 2
-				st, err := m.ReadFresh(t.Context(), sid(1), Freshness{Latest: true})
+				st, err := m.ReadFresh(t.Context(), sid(1), session.Freshness{Latest: true})
 				if err != nil || st.Seq != seq {
 					t.Fatalf("read at %s: got %+v, %v, want seq %d", m.cfg.Node, st, err, seq)
 				}
 			}
 		}
-		if _, err := c.nodes["d1"].ReadFresh(t.Context(), "eu~nobody", Freshness{Latest: true}); !errors.Is(err, skein.ErrUnknownSession) {
+		if _, err := c.nodes["d1"].ReadFresh(t.Context(), "eu~nobody", session.Freshness{Latest: true}); !errors.Is(err, skein.ErrUnknownSession) {
 			t.Errorf("unknown session: got %v, want %v", err, skein.ErrUnknownSession)
 		}
 	})
@@ -62,7 +62,7 @@ func TestLeaderThatIsCutOffGivesNoLatest(t *testing.T) {
 		c.fabric.split(away...)
 		// The old leader believes that it leads until its lease ends; all that time it answers no such read.
 		for lead.IsLeader() {
-			for _, f := range []Freshness{{Latest: true}, {MaxAge: time.Nanosecond}} {
+			for _, f := range []session.Freshness{{Latest: true}, {MaxAge: time.Nanosecond}} {
 				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 				st, err := lead.ReadFresh(ctx, sid(1), f)
 				cancel()
@@ -84,14 +84,14 @@ func TestLeaderThatIsCutOffGivesNoLatest(t *testing.T) {
 		c.propose(heir, sayCmd(1, 1, 1))
 		for _, node := range away {
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-			if st, err := c.nodes[node].ReadFresh(ctx, sid(1), Freshness{Latest: true}); err == nil {
+			if st, err := c.nodes[node].ReadFresh(ctx, sid(1), session.Freshness{Latest: true}); err == nil {
 				t.Errorf("%s is cut off and answered %+v", node, st)
 			}
 			cancel()
 		}
 		c.fabric.split()
 		for _, node := range away {
-			if st, err := c.nodes[node].ReadFresh(t.Context(), sid(1), Freshness{Latest: true}); err != nil || st.Seq != 3 {
+			if st, err := c.nodes[node].ReadFresh(t.Context(), sid(1), session.Freshness{Latest: true}); err != nil || st.Seq != 3 {
 				t.Errorf("%s after the partition: got %+v, %v, want seq 3", node, st, err)
 			}
 		}
@@ -113,13 +113,13 @@ func TestReadOfAnAge(t *testing.T) {
 		read := func() (*session.State, error) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			return m.ReadFresh(ctx, sid(1), Freshness{MaxAge: age})
+			return m.ReadFresh(ctx, sid(1), session.Freshness{MaxAge: age})
 		}
 		if st, err := read(); err != nil || st.Seq != 1 {
 			t.Fatalf("read: %+v, %v", st, err)
 		}
 		asked := time.Now()
-		c.until("the follower has all that it was told of", time.Second, func() bool { return m.enough(Freshness{MaxAge: age}) })
+		c.until("the follower has all that it was told of", time.Second, func() bool { return m.enough(session.Freshness{MaxAge: age}) })
 		before := lead.disk.store.mark().index
 		for range 5 {
 			if st, err := read(); err != nil || st.Seq != 1 {
@@ -159,12 +159,12 @@ func TestQueryOfEveryNode(t *testing.T) {
 		c.propose(lead, session.Command{Session: sid(1), At: time.Unix(1002, 0), Body: session.Close{Reason: "client"}})
 		c.converged()
 		for _, m := range append(c.others(lead), lead) {
-			q := Query{Subject: "ada", From: time.Unix(1001, 0), Limit: 4, Fresh: Freshness{Latest: true}}
+			q := session.Query{Subject: "ada", From: time.Unix(1001, 0), Limit: 4, Fresh: session.Freshness{Latest: true}}
 			first, err := m.Query(t.Context(), q)
 			if err != nil || spots(first.Said) != "eu~s0 2, eu~s0 3, eu~s1 2, eu~s1 3" || first.Next == "" {
 				t.Fatalf("at %s: %s, next %q, %v", m.cfg.Node, spots(first.Said), first.Next, err)
 			}
-			q.After, q.Fresh = first.Next, Freshness{}
+			q.After, q.Fresh = first.Next, session.Freshness{}
 			rest, err := m.Query(t.Context(), q)
 			if err != nil || spots(rest.Said) != "eu~s1 4, eu~s2 2, eu~s2 3" || rest.Next != "" {
 				t.Fatalf("at %s: %s, next %q, %v", m.cfg.Node, spots(rest.Said), rest.Next, err)
@@ -173,14 +173,14 @@ func TestQueryOfEveryNode(t *testing.T) {
 				t.Errorf("at %s: %+v", m.cfg.Node, got)
 			}
 		}
-		if _, err := c.nodes["d1"].Query(t.Context(), Query{Subject: "ada", Limit: 1, After: "?"}); skein.CodeOf(err) != skein.CodeMalformed {
+		if _, err := c.nodes["d1"].Query(t.Context(), session.Query{Subject: "ada", Limit: 1, After: "?"}); skein.CodeOf(err) != skein.CodeMalformed {
 			t.Errorf("a cursor of somebody's own: %v, want malformed", err)
 		}
 		r := &Region{groups: []*Group{c.nodes["d1"].Group}}
 		if n, err := r.EraseSubject(t.Context(), "ada"); n != 3 || err != nil {
 			t.Errorf("erase of the subject: %d, %v, want 3", n, err)
 		}
-		if f, err := lead.Query(t.Context(), Query{Subject: "ada", Limit: 10}); err != nil || len(f.Said) > 0 {
+		if f, err := lead.Query(t.Context(), session.Query{Subject: "ada", Limit: 10}); err != nil || len(f.Said) > 0 {
 			t.Errorf("after the erase: %s, %v", spots(f.Said), err)
 		}
 		c.converged()

@@ -14,34 +14,12 @@ import (
 	"github.com/skein-mesh/skein/wire"
 )
 
-// Query asks what was said in the sessions of a subject. Sessions that are closed are included, those whose text is deleted
-// are not.
-type Query struct {
-	Subject  skein.Subject
-	From, To time.Time // of the events, by the clocks of the nodes that proposed them; To is exclusive, and also of when sessions were opened; zero: no bound
-	Limit    int       // events, 1 to 500
-	After    string    // the Next of the page before; empty: from the start
-	Fresh    Freshness
-}
-
-// Said is an event of one of the subject's sessions, without what the assistant keeps and what tools were given and answered.
-type Said struct {
-	Opened time.Time // when its session was opened, by the clock of the node that proposed it
-	Event  session.Event
-}
-
-// Findings is one page of what was said. It can be short, also empty, before the end: the work of a page is bounded.
-type Findings struct {
-	Said []Said // ordered by when the session was opened, by its id, by sequence number
-	Next string // what to pass as After for the next page; empty: there is no more
-}
-
-// QueryGroups asks every group of a region and merges what they say. Errors are those of Group.Read; a Query that
+// queryGroups asks every group of a region and merges what they say. Errors are those of Group.Read; a Query that
 // makes no sense is skein.CodeMalformed.
-func QueryGroups(ctx context.Context, groups []*Group, q Query) (Findings, error) {
-	s, err := q.search()
+func queryGroups(ctx context.Context, groups []*Group, q session.Query) (session.Findings, error) {
+	s, err := searchOf(q)
 	if err != nil {
-		return Findings{}, err
+		return session.Findings{}, err
 	}
 	parts, errs := make([]found, len(groups)), make([]error, len(groups))
 	var wg sync.WaitGroup
@@ -50,10 +28,10 @@ func QueryGroups(ctx context.Context, groups []*Group, q Query) (Findings, error
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
-		return Findings{}, err
+		return session.Findings{}, err
 	}
 	all := mergeFound(parts, s.limit)
-	f := Findings{Said: all.said}
+	f := session.Findings{Said: all.said}
 	if all.more {
 		f.Next = all.through.cursor()
 	}
@@ -61,19 +39,19 @@ func QueryGroups(ctx context.Context, groups []*Group, q Query) (Findings, error
 }
 
 // Query asks one group.
-func (g *Group) Query(ctx context.Context, q Query) (Findings, error) {
-	return QueryGroups(ctx, []*Group{g}, q)
+func (g *Group) Query(ctx context.Context, q session.Query) (session.Findings, error) {
+	return queryGroups(ctx, []*Group{g}, q)
 }
 
 // SessionsOf lists sessions of a subject that the group knows of, those of which only the location is left included; at most limit,
 // and at most 500. next is what to pass as after for the next page, empty at the end. It is as new as a read that asks for the latest.
 func (g *Group) SessionsOf(ctx context.Context, subject skein.Subject, after string, limit int) (ids []skein.SessionID, next string, err error) {
-	s, err := Query{Subject: subject, After: after, Limit: limit}.search()
+	s, err := searchOf(session.Query{Subject: subject, After: after, Limit: limit})
 	if err != nil {
 		return nil, "", err
 	}
 	s.sessions = true
-	f, err := g.find(ctx, s, Freshness{Latest: true})
+	f, err := g.find(ctx, s, session.Freshness{Latest: true})
 	if err != nil {
 		return nil, "", err
 	}
@@ -97,12 +75,12 @@ type search struct {
 
 // found is what a group knows: everything up to through, and all there is unless more.
 type found struct {
-	said    []Said
+	said    []session.Said
 	through spot
 	more    bool
 }
 
-func (q Query) search() (search, error) {
+func searchOf(q session.Query) (search, error) {
 	switch {
 	case q.Subject == "" || len(q.Subject) > skein.MaxSubject:
 		return search{}, skein.Fault(skein.CodeMalformed, "subject: want 1 to %d bytes", skein.MaxSubject)
@@ -126,7 +104,7 @@ func (q Query) search() (search, error) {
 }
 
 // find asks the local replica, or the leader.
-func (g *Group) find(ctx context.Context, s search, f Freshness) (found, error) {
+func (g *Group) find(ctx context.Context, s search, f session.Freshness) (found, error) {
 	var out found
 	err := g.reading(ctx, func() error {
 		err := g.settle(ctx, f)
@@ -147,7 +125,7 @@ func (g *Group) find(ctx context.Context, s search, f Freshness) (found, error) 
 }
 
 // answerFresh answers a read of a peer that says how new the answer has to be, or is about a subject.
-func (g *Group) answerFresh(ctx context.Context, req *wire.ReadRequest, f Freshness, resp *wire.ReadResponse) error {
+func (g *Group) answerFresh(ctx context.Context, req *wire.ReadRequest, f session.Freshness, resp *wire.ReadResponse) error {
 	if req.Query == nil {
 		st, err := g.readFreshHere(ctx, skein.SessionID(req.Session), f)
 		g.tellHorizon(f, resp)
@@ -184,7 +162,7 @@ func mergeFound(parts []found, limit int) found {
 			}
 		}
 	}
-	slices.SortFunc(out.said, func(a, b Said) int { return spotOf(&a).compare(spotOf(&b)) })
+	slices.SortFunc(out.said, func(a, b session.Said) int { return spotOf(&a).compare(spotOf(&b)) })
 	size := 0
 	for i := range out.said {
 		if size += len(out.said[i].Event.Text); i+1 < len(out.said) && (i+1 == limit || size >= maxHistoryByte) {
@@ -217,4 +195,6 @@ func minSpot(a, b spot) spot {
 	return b
 }
 
-func spotOf(s *Said) spot { return spot{max(toMillis(s.Opened), 0), s.Event.Session, s.Event.Seq} }
+func spotOf(s *session.Said) spot {
+	return spot{max(toMillis(s.Opened), 0), s.Event.Session, s.Event.Seq}
+}

@@ -9,13 +9,13 @@ import (
 )
 
 // ReadFresh is Group.ReadFresh of the session's group.
-func (r *Region) ReadFresh(ctx context.Context, id skein.SessionID, f Freshness) (*session.State, error) {
+func (r *Region) ReadFresh(ctx context.Context, id skein.SessionID, f session.Freshness) (*session.State, error) {
 	return r.Of(id).ReadFresh(ctx, id, f)
 }
 
-// Query asks what was said in all groups, see QueryGroups.
-func (r *Region) Query(ctx context.Context, q Query) (Findings, error) {
-	return QueryGroups(ctx, r.groups, q)
+// Query asks what was said in all groups, see queryGroups.
+func (r *Region) Query(ctx context.Context, q session.Query) (session.Findings, error) {
+	return queryGroups(ctx, r.groups, q)
 }
 
 // EraseSubject erases all sessions of a subject, and takes its name off those that were purged before. It gives how many there were.

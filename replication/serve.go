@@ -227,7 +227,7 @@ func (s *server) write(ctx context.Context, cancel context.CancelFunc) {
 func (g *Group) answerRead(ctx context.Context, req *wire.ReadRequest) *wire.ReadResponse {
 	resp := &wire.ReadResponse{Id: req.Id}
 	id := skein.SessionID(req.Session)
-	if f := freshness(req); f != (Freshness{}) || req.Query != nil {
+	if f := freshness(req); !plain(f) || req.Query != nil {
 		err := g.answerFresh(ctx, req, f, resp)
 		resp.Error = wire.FromError(overWire(err))
 		return resp

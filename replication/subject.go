@@ -135,7 +135,7 @@ func (f *finder) visit(c candidate) (done bool, err error) {
 	switch o := f.over[c.id]; {
 	case f.sessions:
 		if from == 0 {
-			f.said = append(f.said, Said{Opened: fromMillis(c.opened), Event: session.Event{Session: c.id, Seq: math.MaxUint64}})
+			f.said = append(f.said, session.Said{Opened: fromMillis(c.opened), Event: session.Event{Session: c.id, Seq: math.MaxUint64}})
 		}
 	case o != nil && o.gone:
 	default:

@@ -15,7 +15,7 @@ import (
 )
 
 // spots writes what was found as "session seq, ...".
-func spots(list []Said) string {
+func spots(list []session.Said) string {
 	var out []string
 	for i := range list {
 		out = append(out, fmt.Sprintf("%s %d", list[i].Event.Session, list[i].Event.Seq))
@@ -32,8 +32,8 @@ func wantSaid(t *testing.T, s *store, q search, want string) {
 }
 
 // pages asks page by page until the end; each page goes through the form that crosses the wire.
-func pages(t *rapid.T, q search, ask func(search) found) []Said {
-	var all []Said
+func pages(t *rapid.T, q search, ask func(search) found) []session.Said {
+	var all []session.Said
 	for n := 0; ; n++ {
 		w, err := searchFromWire(searchToWire(q))
 		if err != nil || w != q {
@@ -61,7 +61,7 @@ func TestSearchFindsWhatWasSaid(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		subjects := []skein.Subject{"ada", "ad", "a\x00da", "bob"}
 		stores := []*keptStore{newKeptStore(t), newKeptStore(t), newKeptStore(t)}
-		states, all := map[skein.SessionID]*session.State{}, map[skein.SessionID][]Said{}
+		states, all := map[skein.SessionID]*session.State{}, map[skein.SessionID][]session.Said{}
 		at := func() time.Time {
 			return time.UnixMilli(int64(rapid.IntRange(1, 50).Draw(r, "at")) * 1000).UTC()
 		}
@@ -110,7 +110,7 @@ func TestSearchFindsWhatWasSaid(t *testing.T) {
 			defer k.close()
 		}
 		want := func(groups ...int) string {
-			var list []Said
+			var list []session.Said
 			for n := range 12 {
 				if subjects[n%4] != q.subject || !slices.Contains(groups, n%3) {
 					continue
@@ -121,7 +121,7 @@ func TestSearchFindsWhatWasSaid(t *testing.T) {
 					}
 				}
 			}
-			slices.SortFunc(list, func(a, b Said) int { return spotOf(&a).compare(spotOf(&b)) })
+			slices.SortFunc(list, func(a, b session.Said) int { return spotOf(&a).compare(spotOf(&b)) })
 			return spots(list)
 		}
 		look := func(k *keptStore, q search) found {
@@ -184,12 +184,12 @@ func TestSearchSkipsOtherTimes(t *testing.T) {
 
 func TestQueryRefusesNonsense(t *testing.T) {
 	now := time.Now()
-	for name, q := range map[string]Query{
+	for name, q := range map[string]session.Query{
 		"no subject": {Limit: 1}, "no limit": {Subject: "ada"}, "large limit": {Subject: "ada", Limit: maxHistory + 1},
 		"from behind to": {Subject: "ada", Limit: 1, From: now, To: now}, "cursor": {Subject: "ada", Limit: 1, After: "zzz"},
 		"long subject": {Subject: skein.Subject(strings.Repeat("x", 256)), Limit: 1},
 	} {
-		if _, err := q.search(); skein.CodeOf(err) != skein.CodeMalformed {
+		if _, err := searchOf(q); skein.CodeOf(err) != skein.CodeMalformed {
 			t.Errorf("%s: got %v, want malformed", name, err)
 		}
 	}
