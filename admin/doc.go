@@ -6,5 +6,5 @@
 // bounded and every request ends within RequestTimeout.
 //
 // It does not promise TLS: keep the address local, or put a proxy before it. It decides nothing: what it shows
-// and does comes through the interfaces Mesh, Group, DeadLetters and Health, which the node implements. It stores nothing.
+// and does comes through the interfaces Mesh, Group, DeadLetters, Keeping and Health, which the node implements. It stores nothing.
 package admin

@@ -90,6 +90,10 @@ type GroupStatus struct {
 	Voters       []skein.NodeID `json:"voters"`
 	Spares       []skein.NodeID `json:"spares"`
 	Sessions     int            `json:"sessions"`
+	Closed       int            `json:"closed"`   // of Sessions
+	Purged       int            `json:"purged"`   // whose text was deleted by age
+	Erased       int            `json:"erased"`   // by an operator
+	Calendar     time.Time      `json:"calendar"` // the group's wall time, by which ages are counted
 	OpenTurns    int            `json:"open_turns"`
 	DeadLetters  int            `json:"dead_letters"`
 	SurvivesZone bool           `json:"survives_zone"`
@@ -110,6 +114,7 @@ type Session struct {
 	Epoch     skein.Epoch     `json:"epoch"`
 	Seq       skein.Seq       `json:"seq"`
 	Turns     uint64          `json:"turns"`               // completed
+	Closed    bool            `json:"closed,omitempty"`    // it takes no new turns
 	OpenTurn  string          `json:"open_turn,omitempty"` // id of the turn that waits for its reply
 	Node      skein.NodeID    `json:"node,omitempty"`      // that ran the last turn
 }

@@ -39,6 +39,7 @@ type Config struct {
 	Mesh        Mesh
 	Groups      Groups
 	DeadLetters DeadLetters
+	Keeping     Keeping
 	Health      Health
 	Metrics     http.Handler // GET /metrics; nil: 404
 
@@ -63,8 +64,8 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Node == "" {
 		faults = append(faults, errors.New("admin: Node is empty"))
 	}
-	if cfg.Mesh == nil || cfg.Groups == nil || cfg.DeadLetters == nil || cfg.Health == nil {
-		faults = append(faults, errors.New("admin: Mesh, Groups, DeadLetters and Health are needed"))
+	if cfg.Mesh == nil || cfg.Groups == nil || cfg.DeadLetters == nil || cfg.Keeping == nil || cfg.Health == nil {
+		faults = append(faults, errors.New("admin: Mesh, Groups, DeadLetters, Keeping and Health are needed"))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err

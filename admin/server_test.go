@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/skein-mesh/skein"
+	"github.com/skein-mesh/skein/session"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -33,6 +34,7 @@ type fakeNode struct {
 	ready    error
 	letters  []DeadLetter
 	dropped  []string
+	asked    session.Query // the last one
 	hold     chan struct{} // Drain waits for it when set
 	held     chan struct{} // Drain says here that it waits
 }
@@ -96,7 +98,7 @@ func newFake() *fakeNode {
 func newServer(t *testing.T, f *fakeNode, change func(*Config)) *Server {
 	t.Helper()
 	cfg := Config{Node: "eu-a-1", Region: "eu", Zone: "a", Token: testToken, Build: Build{Version: "1.2.3"},
-		Mesh: f, Groups: f, DeadLetters: f, Health: f,
+		Mesh: f, Groups: f, DeadLetters: f, Keeping: f, Health: f,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "up 1\n") })}
 	if change != nil {
 		change(&cfg)
@@ -283,7 +285,7 @@ func TestRunStops(t *testing.T) {
 
 func TestNewWantsItsParts(t *testing.T) {
 	_, err := New(Config{})
-	if err == nil || !strings.Contains(err.Error(), "Node is empty") || !strings.Contains(err.Error(), "Mesh, Groups, DeadLetters and Health") {
+	if err == nil || !strings.Contains(err.Error(), "Node is empty") || !strings.Contains(err.Error(), "Mesh, Groups, DeadLetters, Keeping and Health") {
 		t.Errorf("got %v, want both faults", err)
 	}
 }
@@ -293,7 +295,7 @@ func FuzzSessionsQuery(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, query string) {
-		s, err := New(Config{Node: "n", Token: testToken, Mesh: newFake(), Groups: newFake(), DeadLetters: newFake(), Health: newFake()})
+		s, err := New(Config{Node: "n", Token: testToken, Mesh: newFake(), Groups: newFake(), DeadLetters: newFake(), Keeping: newFake(), Health: newFake()})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -26,6 +26,8 @@ type item struct {
 // Limits of values.
 const (
 	maxTimeout = 24 * time.Hour
+	minAge     = time.Hour
+	maxAge     = 3650 * 24 * time.Hour
 	maxCount   = 1 << 20
 	maxItems   = 10_000 // of a list or a table
 	maxVoters  = 7      // the replication room keeps three or five; a few more in the list are harmless
@@ -161,6 +163,23 @@ func setDuration(to *time.Duration, it item, most time.Duration) error {
 	}
 	if d <= 0 || d > most {
 		return fmt.Errorf("%s is out of range: want more than 0 and at most %s", d, most)
+	}
+	*to = d
+	return nil
+}
+
+// setAge reads a duration that may be in days, as in 90d.
+func setAge(to *time.Duration, it item) error {
+	d, err := time.ParseDuration(it.text)
+	if days, ok := strings.CutSuffix(it.text, "d"); ok {
+		n, failed := strconv.ParseUint(days, 10, 16)
+		d, err = time.Duration(n)*24*time.Hour, failed
+	}
+	if err != nil {
+		return fmt.Errorf("%.80q is no age: want whole days or a number with a unit, as in 90d or 36h", it.text)
+	}
+	if d < minAge || d > maxAge {
+		return fmt.Errorf("%.80s is out of range: want 1h to 3650d", it.text)
 	}
 	*to = d
 	return nil

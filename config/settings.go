@@ -108,6 +108,11 @@ var settings = [...]setting{
 	{key: "limits.sessions", what: "sessions of one connection",
 		set: func(c *node.Config, it item) error { return setCount(&c.Limits.Sessions, it) }},
 
+	{key: "sessions.close_after", what: "how long a session may be idle before it is closed",
+		set: func(c *node.Config, it item) error { return setAge(&c.Retention.CloseAfter, it) }},
+	{key: "sessions.keep", what: "how long the text of a closed session is kept",
+		set: func(c *node.Config, it item) error { return setAge(&c.Retention.Keep, it) }},
+
 	{key: "drain", what: "how long a stop waits for running turns",
 		set: func(c *node.Config, it item) error { return setDuration(&c.Drain, it, maxTimeout) }},
 	{key: "no_takeover", testOnly: true, what: "for tests only: leaves the open turns of a dead node alone",

@@ -45,6 +45,8 @@ type Config struct {
 	Geo    Geo
 	Limits Limits
 
+	Retention Retention
+
 	// NoTakeover leaves the open turns of a dead runner alone. It exists to show that tests notice.
 	NoTakeover bool
 

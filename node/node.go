@@ -29,6 +29,7 @@ type Node struct {
 	secrets *secrets
 	sockets *sockets
 	meters  *telemetry.Registry
+	queries *telemetry.Histogram // of what subjects said
 
 	socket  *mesh.Socket
 	mesh    *mesh.Mesh
@@ -60,6 +61,7 @@ func New(cfg Config) (*Node, error) {
 		cfg: cfg, log: cfg.Log, meters: telemetry.New(),
 		place: skein.Place{Node: cfg.Node, Region: cfg.Region, Zone: cfg.Zone},
 	}
+	n.queries = n.meters.Histogram("skein_history_query_seconds", "Time of a page of what a subject said, asked at this node.", telemetry.Seconds())
 	for _, step := range []func() error{n.openFiles, n.openSockets, n.openMesh, n.openRegion, n.openDesk, n.openGateway, n.openDNS, n.openAdmin} {
 		if err := step(); err != nil {
 			n.close()

@@ -13,6 +13,7 @@ import (
 	"github.com/skein-mesh/skein/admin"
 	"github.com/skein-mesh/skein/mesh"
 	"github.com/skein-mesh/skein/replication"
+	"github.com/skein-mesh/skein/session"
 )
 
 func (n *Node) openAdmin() error {
@@ -20,7 +21,7 @@ func (n *Node) openAdmin() error {
 	n.admin, err = admin.New(admin.Config{
 		Node: n.cfg.Node, Region: n.cfg.Region, Zone: n.cfg.Zone, Incarnation: n.self.Incarnation, Build: Build(),
 		Token: n.secrets.admin, Mesh: adminMesh{n}, Groups: adminGroups{n},
-		DeadLetters: deadLetters{n}, Health: health{n}, Metrics: n.metrics(), Log: n.log,
+		DeadLetters: deadLetters{n}, Keeping: keeping{n}, Health: health{n}, Metrics: n.metrics(), Log: n.log,
 		Refused: func(c skein.Code) {
 			n.meters.Counter("skein_admin_refused_total", "Operators' requests that were refused, by code.", label("code", c.String())).Inc()
 		},
@@ -111,7 +112,7 @@ func (n *Node) groupStatus(number int, g *replication.Group) admin.GroupStatus {
 	return admin.GroupStatus{
 		Group: number, Role: st.Role, Leader: st.Leader, Term: st.Term, Quorum: g.Quorum(), Applied: st.Applied, Durable: st.Durable,
 		Commit: st.Commit, HashIndex: index, Hash: hex.EncodeToString(hash[:]), Voters: st.Voters, Spares: st.Spares,
-		Sessions: st.Sessions, OpenTurns: st.OpenTurns, DeadLetters: st.DeadLetters, SurvivesZone: st.SurvivesZone && n.oneZoneToSpare(st.Voters),
+		Sessions: st.Sessions, Closed: st.Closed, Purged: st.Purged, Erased: st.Erased, Calendar: st.Calendar, OpenTurns: st.OpenTurns, DeadLetters: st.DeadLetters, SurvivesZone: st.SurvivesZone && n.oneZoneToSpare(st.Voters),
 	}
 }
 
@@ -149,7 +150,7 @@ func (a adminGroups) Sessions(_ context.Context, after skein.SessionID, limit in
 	var out []admin.Session
 	for _, st := range states {
 		s := admin.Session{
-			Session: st.ID, Subject: st.Subject, Assistant: st.Assistant, Home: st.Home, Epoch: st.Epoch, Seq: st.Seq, Turns: st.Count,
+			Session: st.ID, Subject: st.Subject, Assistant: st.Assistant, Home: st.Home, Epoch: st.Epoch, Seq: st.Seq, Turns: st.Count, Closed: st.Phase == session.PhaseClosed,
 		}
 		if k := len(st.Turns); k > 0 {
 			s.Node = st.Turns[k-1].Place.Node

@@ -74,7 +74,17 @@ func (s *scraper) group(number telemetry.Label, g *replication.Group) {
 	set("skein_group_commit_index", "Log index that this node knows to be committed.", float64(st.Commit))
 	set("skein_group_applied_index", "Log index that this node's memory has.", float64(st.Applied))
 	set("skein_group_durable_index", "Log index that this node's database has.", float64(st.Durable))
-	set("skein_group_sessions", "Sessions in this node's replica.", float64(st.Sessions))
+	sessions := func(phase string, n int) {
+		s.n.meters.Gauge("skein_group_sessions", "Sessions in this node's replica, by phase. Of purged and erased ones only the location is left.",
+			number, label("phase", phase)).Set(float64(n))
+	}
+	sessions("open", st.Sessions-st.Closed)
+	sessions("closed", st.Closed)
+	sessions("purged", st.Purged)
+	sessions("erased", st.Erased)
+	if !st.Calendar.IsZero() {
+		set("skein_group_calendar_seconds", "The group's wall time, seconds since 1970, by which the ages of sessions are counted.", float64(st.Calendar.Unix()))
+	}
 	set("skein_dead_letters", "Dead turns in this node's replica that no operator has retried or dropped.", float64(st.DeadLetters))
 	set("skein_group_open_turns", "Turns in this node's replica that wait for their reply.", float64(st.OpenTurns))
 }

@@ -205,7 +205,7 @@ func sessionsCommand() *cobra.Command {
 	var region, after string
 	var limit int
 	cmd := &cobra.Command{
-		Use: "sessions", Short: "List the sessions of the mesh", Args: usageArgs(cobra.NoArgs),
+		Use: "sessions", Short: "List the sessions of the mesh; close or erase one", Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 1 || limit > 1000 {
 				return &usageError{fmt.Errorf("--limit %d: want 1 to 1000", limit)}
@@ -238,6 +238,7 @@ func sessionsCommand() *cobra.Command {
 	completeRegion(cmd, &l.mesh)
 	cmd.Flags().StringVar(&after, "after", "", "only ids behind this one")
 	cmd.Flags().IntVar(&limit, "limit", 100, "at most this many of each region, 1 to 1000")
+	cmd.AddCommand(closeCommand(), eraseCommand())
 	return cmd
 }
 
@@ -259,7 +260,11 @@ func printSessions(w io.Writer, list []admin.Session) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "SESSION\tSUBJECT\tASSISTANT\tTURNS\tSEQ\tNODE\tOPEN TURN")
 	for _, s := range list {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%s\t%s\n", s.Session, s.Subject, s.Assistant, s.Turns, s.Seq, dash(string(s.Node)), dash(s.OpenTurn))
+		open := dash(s.OpenTurn)
+		if s.Closed {
+			open = "closed"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%s\t%s\n", s.Session, s.Subject, s.Assistant, s.Turns, s.Seq, dash(string(s.Node)), open)
 	}
 	return t.Flush()
 }
