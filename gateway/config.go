@@ -26,6 +26,8 @@ type Sessions interface {
 	Turn(ctx context.Context, m session.Message, emit func(session.Update) error) error
 	// History gives up to limit kept events behind sequence number after, oldest first.
 	History(ctx context.Context, o session.Opening, after skein.Seq, limit int) ([]session.Event, error)
+	// Close ends the conversation; expect is the sequence number that it must be at, 0: any.
+	Close(ctx context.Context, o session.Opening, expect skein.Seq) (*session.State, error)
 }
 
 // Acceptor gives QUIC connections whose ALPN has been negotiated.
@@ -49,6 +51,8 @@ type Config struct {
 	Service string // audience of the tokens, and the TLS server name of the mesh
 
 	Sessions Sessions // of this region
+	// Said finds what was said in a subject's sessions of this region. nil: it is not told.
+	Said func(ctx context.Context, q session.Query) (session.Findings, error)
 	// Abroad dials a mesh stream of the service "session" to a good node of another region, another one
 	// after a failure. nil: sessions of other regions are unreachable.
 	Abroad func(ctx context.Context, home skein.Region) (net.Conn, error)

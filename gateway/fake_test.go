@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -176,6 +177,33 @@ func (f *fake) History(_ context.Context, o session.Opening, after skein.Seq, li
 			out = append(out, e)
 		}
 	}
+	return out, nil
+}
+
+func (f *fake) Close(_ context.Context, o session.Opening, expect skein.Seq) (*session.State, error) {
+	res := f.apply(session.Command{Session: o.Session, Expect: expect, Body: session.Close{Subject: o.Subject, Reason: "client"}})
+	return res.State, res.Err
+}
+
+// said gives all that a subject's sessions said, two events a page.
+func (f *fake) said(_ context.Context, q session.Query) (session.Findings, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out session.Findings
+	for _, id := range slices.Sorted(maps.Keys(f.states)) {
+		if f.states[id].Subject != q.Subject {
+			continue
+		}
+		for _, e := range f.events[id] {
+			if key := fmt.Sprintf("%s %d", id, e.Seq); key > q.After {
+				if len(out.Said) == min(q.Limit, 2) {
+					return out, nil
+				}
+				out.Said, out.Next = append(out.Said, session.Said{Opened: f.events[id][0].At, Event: e}), key
+			}
+		}
+	}
+	out.Next = ""
 	return out, nil
 }
 

@@ -103,6 +103,8 @@ func (f *framed) next(o session.Opening) (request, error) {
 	case *wire.ClientFrame_History:
 		h := &historyRequest{after: skein.Seq(b.History.GetAfter()), limit: int(min(b.History.GetLimit(), 1<<30))}
 		return request{asks: h}, nil
+	case *wire.ClientFrame_Close:
+		return request{ends: &endRequest{expect: skein.Seq(b.Close.GetExpect())}}, nil
 	case *wire.ClientFrame_Open:
 		return request{}, skein.Fault(skein.CodeMalformed, "a stream is opened once")
 	}
@@ -168,6 +170,10 @@ func (f frameForm) history(p page) []byte {
 		h.Events = append(h.Events, w)
 	}
 	return frame(&wire.ServerFrame{Body: &wire.ServerFrame_History{History: h}})
+}
+
+func (f frameForm) closed(st *session.State) []byte {
+	return frame(&wire.ServerFrame{Body: &wire.ServerFrame_Closed{Closed: &wire.Closed{Seq: uint64(st.Seq)}}})
 }
 
 func (f frameForm) peers(list []Peer) []byte {

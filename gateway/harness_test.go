@@ -98,7 +98,7 @@ func start(t *testing.T, change func(*Config)) *server {
 	}
 	s.native, s.h3, s.https = native.Addr(), h3.Addr(), tcp.Addr()
 	cfg := Config{
-		Node: "eu-1", Region: "eu", Zone: "a", Service: service, Sessions: s.fake, Keys: []ed25519.PublicKey{s.public},
+		Node: "eu-1", Region: "eu", Zone: "a", Service: service, Sessions: s.fake, Said: s.fake.said, Keys: []ed25519.PublicKey{s.public},
 		Native: native, H3: h3, HTTPS: tcp, Meters: s.meters,
 	}
 	if change != nil {

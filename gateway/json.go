@@ -61,6 +61,7 @@ type sessionJSON struct {
 	Seq       uint64     `json:"seq"`
 	Via       string     `json:"via"`
 	Created   bool       `json:"created,omitempty"`
+	Closed    bool       `json:"closed,omitempty"` // it takes no new turns
 	OpenTurn  string     `json:"open_turn,omitempty"`
 	Turns     []keptJSON `json:"turns,omitempty"`
 }
@@ -88,7 +89,7 @@ type historyJSON struct {
 type eventJSON struct {
 	Seq     uint64 `json:"seq"`
 	Kind    string `json:"kind"`
-	At      string `json:"at"` // RFC 3339, milliseconds
+	At      string `json:"at"` // see stamp
 	Turn    string `json:"turn,omitempty"`
 	Attempt uint32 `json:"attempt,omitempty"`
 	Text    string `json:"text,omitempty"`
@@ -140,6 +141,7 @@ func (f jsonForm) state(st *session.State) sessionJSON {
 	s := sessionJSON{
 		Type: f.kind("opened"), Session: string(f.session), Home: string(st.Home), Assistant: st.Assistant,
 		Epoch: uint64(st.Epoch), Seq: uint64(st.Seq), Via: string(f.gateway),
+		Closed: st.Phase == session.PhaseClosed,
 	}
 	if t, ok := st.OpenTurn(); ok {
 		s.OpenTurn = t.ID.String()
@@ -157,18 +159,24 @@ func keptOf(t *session.Turn) keptJSON {
 func (f jsonForm) page(p page) historyJSON {
 	h := historyJSON{Type: f.kind("history"), Events: []eventJSON{}, Next: uint64(p.next)}
 	for i := range p.events {
-		e := &p.events[i]
-		j := eventJSON{
-			Seq: uint64(e.Seq), Kind: e.Kind.String(), At: e.At.UTC().Format("2006-01-02T15:04:05.000Z07:00"),
-			Attempt: uint32(e.Attempt), Text: e.Text, Source: e.Source, Node: string(e.Place.Node),
-			Region: string(e.Place.Region), Zone: string(e.Place.Zone), Tool: e.Call.Tool,
-		}
-		if e.Turn != (skein.TurnID{}) {
-			j.Turn = e.Turn.String()
-		}
-		h.Events = append(h.Events, j)
+		h.Events = append(h.Events, eventJSONOf(&p.events[i]))
 	}
 	return h
+}
+
+// stamp is RFC 3339 with milliseconds.
+const stamp = "2006-01-02T15:04:05.000Z07:00"
+
+func eventJSONOf(e *session.Event) eventJSON {
+	j := eventJSON{
+		Seq: uint64(e.Seq), Kind: e.Kind.String(), At: e.At.UTC().Format(stamp),
+		Attempt: uint32(e.Attempt), Text: e.Text, Source: e.Source, Node: string(e.Place.Node),
+		Region: string(e.Place.Region), Zone: string(e.Place.Zone), Tool: e.Call.Tool,
+	}
+	if e.Turn != (skein.TurnID{}) {
+		j.Turn = e.Turn.String()
+	}
+	return j
 }
 
 // encoded gives the JSON of a form; the forms above always have one.

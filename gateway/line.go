@@ -19,16 +19,23 @@ type form interface {
 	update(u session.Update) []byte
 	alive(u session.Update) []byte // nothing new, but the node lives; u has the turn and how far it is
 	history(p page) []byte
+	closed(st *session.State) []byte
 	fault(turn skein.TurnID, err error) []byte // the zero id: about the line, which then ends
 	peers(list []Peer) []byte
 	goAway(list []Peer) []byte
 }
 
-// request is what a client asks on a line: a turn, or a page of the history when asks is set.
+// request is what a client asks on a line: a turn, a page of the history when asks is set, or an end when ends is.
 type request struct {
 	message session.Message
 	asks    *historyRequest
+	ends    *endRequest
 }
+
+// turn reports whether a turn is asked for.
+func (r request) turn() bool { return r.asks == nil && r.ends == nil }
+
+type endRequest struct{ expect skein.Seq }
 
 type historyRequest struct {
 	after skein.Seq
@@ -131,7 +138,7 @@ func (l *line) readAll(ctx context.Context, next func() (request, error)) error 
 		if l.refused > maxRefused {
 			return skein.Fault(skein.CodeOverloaded, "%d requests in a row were refused", l.refused)
 		}
-		if r.asks != nil || r.message.Turn.Validate() != nil {
+		if !r.turn() || r.message.Turn.Validate() != nil {
 			return err
 		}
 		if l.out.push(ctx, l.form.fault(r.message.Turn, err)) != nil {
@@ -170,7 +177,7 @@ func (l *line) admit(r request) error {
 		l.g.m.authFailure()
 		return err
 	}
-	if r.asks == nil {
+	if r.turn() {
 		if err := checkMessage(r.message); err != nil {
 			l.g.m.refused()
 			return err
@@ -208,15 +215,15 @@ func (l *line) serve(ctx context.Context, r request) {
 	if ctx.Err() != nil {
 		return
 	}
-	if r.asks != nil {
-		p, err := l.g.history(ctx, l.sess, l.o, r.asks.after, r.asks.limit)
+	if !r.turn() {
+		answer, err := l.other(ctx, r)
 		if err != nil {
 			l.g.m.fault(err)
 			l.out.push(ctx, l.form.fault(skein.TurnID{}, err))
 			l.stop() // an error without a turn ends the line
 			return
 		}
-		l.out.push(ctx, l.form.history(p))
+		l.out.push(ctx, answer)
 		return
 	}
 	turn, cancel := context.WithCancelCause(ctx)
@@ -229,6 +236,19 @@ func (l *line) serve(ctx context.Context, r request) {
 		l.g.m.fault(err)
 		l.out.push(ctx, l.form.fault(m.Turn, err))
 	}
+}
+
+// other answers what is no turn.
+func (l *line) other(ctx context.Context, r request) ([]byte, error) {
+	if r.ends != nil {
+		st, err := l.g.endSession(ctx, l.sess, l.o, r.ends.expect)
+		if err != nil {
+			return nil, err
+		}
+		return l.form.closed(st), nil
+	}
+	p, err := l.g.history(ctx, l.sess, l.o, r.asks.after, r.asks.limit)
+	return l.form.history(p), err
 }
 
 func (l *line) follow(f *followed) {

@@ -174,7 +174,7 @@ func (g *Gateway) opening(open *wire.Open, who skein.Subject) (session.Opening, 
 func opened(l *line, st *session.State, client skein.ClientID, created bool) []byte {
 	o := &wire.Opened{
 		Session: string(l.o.Session), Seq: uint64(st.Seq), Epoch: uint64(st.Epoch), Assistant: st.Assistant,
-		Created: created, HighWater: highWater(st, client),
+		Created: created, HighWater: highWater(st, client), Closed: st.Phase == session.PhaseClosed,
 	}
 	if ff, ok := l.form.(frameForm); ok {
 		o.Gateway = string(ff.gateway)

@@ -71,6 +71,9 @@ func (r *remote) state(o session.Opening, w *wire.Opened) *session.State {
 	if w.GetHighWater() > 0 {
 		st.Marks = []session.Mark{{Client: r.client, Counter: w.GetHighWater()}}
 	}
+	if w.GetClosed() {
+		st.Phase = session.PhaseClosed
+	}
 	if w.GetOpenTurn() != nil {
 		st.Turns = []session.Turn{{ID: w.GetOpenTurn().TurnID(), Status: session.Running}}
 	}
@@ -123,6 +126,25 @@ func (r *remote) page(ctx context.Context, o session.Opening, after skein.Seq, l
 	}
 	err := r.do(ctx, x)
 	return p, err
+}
+
+// Close ends the conversation at its home.
+func (r *remote) Close(ctx context.Context, o session.Opening, expect skein.Seq) (*session.State, error) {
+	var st *session.State
+	x := &exchange{o: session.Opening{Session: o.Session, Subject: o.Subject}, wait: openTimeout}
+	x.request = func() *wire.ClientFrame {
+		return &wire.ClientFrame{Body: &wire.ClientFrame_Close{Close: &wire.Close{Expect: uint64(expect)}}}
+	}
+	x.take = func(f *wire.ServerFrame) (bool, error) {
+		c := f.GetClosed()
+		if c == nil {
+			return false, nil
+		}
+		st = &session.State{ID: o.Session, Subject: o.Subject, Home: r.home, Seq: skein.Seq(c.GetSeq()), Phase: session.PhaseClosed}
+		return true, nil
+	}
+	err := r.do(ctx, x)
+	return st, err
 }
 
 // left is how long the home may still be silent before it counts as out of reach.

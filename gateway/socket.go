@@ -219,6 +219,9 @@ func (f socketForm) alive(u session.Update) []byte {
 	return encoded(f.piece(session.Update{Turn: u.Turn, Offset: u.Offset, Attempt: u.Attempt, Seq: u.Seq}))
 }
 
+// closed is never asked for on a WebSocket, whose messages are turns.
+func (f socketForm) closed(*session.State) []byte { return nil }
+
 func (f socketForm) history(p page) []byte { return encoded(f.page(p)) }
 
 // socketFault is the message "error"; with Turn it is about that turn, otherwise the connection ends.

@@ -116,7 +116,7 @@ func (n *Node) openGateway() error {
 	var err error
 	n.gateway, err = gateway.New(gateway.Config{
 		Node: n.cfg.Node, Region: n.cfg.Region, Zone: n.cfg.Zone, Service: n.cfg.Service,
-		Default: n.answers.latest().ID(), Sessions: n.desk, Abroad: n.dialAbroad, Peers: n.peers, PeersChanged: n.mesh.Changed,
+		Default: n.answers.latest().ID(), Sessions: n.desk, Said: keeping{n}.Said, Abroad: n.dialAbroad, Peers: n.peers, PeersChanged: n.mesh.Changed,
 		Keys: []ed25519.PublicKey{n.secrets.tokens}, AltSvc: n.sockets.client.Port(),
 		Limits: gateway.Limits{
 			TurnsPerSecond: n.cfg.Limits.TurnsPerSecond, Burst: n.cfg.Limits.Burst, Sessions: n.cfg.Limits.Sessions,

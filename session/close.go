@@ -77,7 +77,12 @@ func (d *decision) gone() error {
 		return d.st.Allow(b.Subject)
 	case Accept:
 		return d.st.Allow(b.Subject)
-	case Close, Archive:
+	case Close:
+		if b.Subject != "" {
+			return d.st.Allow(b.Subject)
+		}
+		return d.st.Allow(d.st.Subject)
+	case Archive:
 		return d.st.Allow(d.st.Subject)
 	}
 	return skein.Fault(skein.CodeFenced, "%s was %s", d.cmd.Session, d.st.Phase)

@@ -227,6 +227,18 @@ func (d *Desk) History(ctx context.Context, o session.Opening, after skein.Seq, 
 	return d.cfg.Store.History(ctx, o.Session, after, limit)
 }
 
+// Close ends a conversation for its subject. expect is the sequence number that it must be at, 0: any.
+func (d *Desk) Close(ctx context.Context, o session.Opening, expect skein.Seq) (*session.State, error) {
+	res, err := d.propose(ctx, session.Command{Session: o.Session, Expect: expect, Body: session.Close{Subject: o.Subject, Reason: "client"}})
+	if err == nil {
+		err = res.Err
+	}
+	if err != nil {
+		return nil, err
+	}
+	return res.State, nil
+}
+
 // propose sends one command and keeps the state that comes back.
 func (d *Desk) propose(ctx context.Context, c session.Command) (session.Result, error) {
 	c.At = time.Now().Truncate(time.Millisecond)

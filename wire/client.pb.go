@@ -32,6 +32,7 @@ type ClientFrame struct {
 	//	*ClientFrame_Open
 	//	*ClientFrame_Turn
 	//	*ClientFrame_History
+	//	*ClientFrame_Close
 	Body          isClientFrame_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -101,6 +102,15 @@ func (x *ClientFrame) GetHistory() *HistoryRequest {
 	return nil
 }
 
+func (x *ClientFrame) GetClose() *Close {
+	if x != nil {
+		if x, ok := x.Body.(*ClientFrame_Close); ok {
+			return x.Close
+		}
+	}
+	return nil
+}
+
 type isClientFrame_Body interface {
 	isClientFrame_Body()
 }
@@ -117,11 +127,17 @@ type ClientFrame_History struct {
 	History *HistoryRequest `protobuf:"bytes,3,opt,name=history,proto3,oneof"`
 }
 
+type ClientFrame_Close struct {
+	Close *Close `protobuf:"bytes,4,opt,name=close,proto3,oneof"`
+}
+
 func (*ClientFrame_Open) isClientFrame_Body() {}
 
 func (*ClientFrame_Turn) isClientFrame_Body() {}
 
 func (*ClientFrame_History) isClientFrame_Body() {}
+
+func (*ClientFrame_Close) isClientFrame_Body() {}
 
 type ServerFrame struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -135,6 +151,7 @@ type ServerFrame struct {
 	//	*ServerFrame_GoAway
 	//	*ServerFrame_Error
 	//	*ServerFrame_History
+	//	*ServerFrame_Closed
 	Body          isServerFrame_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -249,6 +266,15 @@ func (x *ServerFrame) GetHistory() *History {
 	return nil
 }
 
+func (x *ServerFrame) GetClosed() *Closed {
+	if x != nil {
+		if x, ok := x.Body.(*ServerFrame_Closed); ok {
+			return x.Closed
+		}
+	}
+	return nil
+}
+
 type isServerFrame_Body interface {
 	isServerFrame_Body()
 }
@@ -285,6 +311,10 @@ type ServerFrame_History struct {
 	History *History `protobuf:"bytes,8,opt,name=history,proto3,oneof"`
 }
 
+type ServerFrame_Closed struct {
+	Closed *Closed `protobuf:"bytes,9,opt,name=closed,proto3,oneof"`
+}
+
 func (*ServerFrame_Opened) isServerFrame_Body() {}
 
 func (*ServerFrame_Accepted) isServerFrame_Body() {}
@@ -300,6 +330,8 @@ func (*ServerFrame_GoAway) isServerFrame_Body() {}
 func (*ServerFrame_Error) isServerFrame_Body() {}
 
 func (*ServerFrame_History) isServerFrame_Body() {}
+
+func (*ServerFrame_Closed) isServerFrame_Body() {}
 
 // Open is the first frame of a stream. It is idempotent and may travel as early data.
 type Open struct {
@@ -404,6 +436,7 @@ type Opened struct {
 	Created       bool                   `protobuf:"varint,6,opt,name=created,proto3" json:"created,omitempty"`
 	OpenTurn      *TurnRef               `protobuf:"bytes,7,opt,name=open_turn,json=openTurn,proto3" json:"open_turn,omitempty"`     // a turn that still waits for its reply
 	HighWater     uint64                 `protobuf:"varint,8,opt,name=high_water,json=highWater,proto3" json:"high_water,omitempty"` // highest counter that this client instance has used
+	Closed        bool                   `protobuf:"varint,9,opt,name=closed,proto3" json:"closed,omitempty"`                        // the session takes no new turns
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -492,6 +525,13 @@ func (x *Opened) GetHighWater() uint64 {
 		return x.HighWater
 	}
 	return 0
+}
+
+func (x *Opened) GetClosed() bool {
+	if x != nil {
+		return x.Closed
+	}
+	return false
 }
 
 type TurnRef struct {
@@ -1528,6 +1568,95 @@ func (x *HistoryEvent) GetTool() string {
 	return ""
 }
 
+// Close ends the conversation: it takes no new turns. What cannot be closed is answered by an Error that ends the stream.
+type Close struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Expect        uint64                 `protobuf:"varint,1,opt,name=expect,proto3" json:"expect,omitempty"` // the sequence number that the session must be at; 0: any
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Close) Reset() {
+	*x = Close{}
+	mi := &file_client_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Close) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Close) ProtoMessage() {}
+
+func (x *Close) ProtoReflect() protoreflect.Message {
+	mi := &file_client_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Close.ProtoReflect.Descriptor instead.
+func (*Close) Descriptor() ([]byte, []int) {
+	return file_client_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Close) GetExpect() uint64 {
+	if x != nil {
+		return x.Expect
+	}
+	return 0
+}
+
+type Closed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Seq           uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Closed) Reset() {
+	*x = Closed{}
+	mi := &file_client_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Closed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Closed) ProtoMessage() {}
+
+func (x *Closed) ProtoReflect() protoreflect.Message {
+	mi := &file_client_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Closed.ProtoReflect.Descriptor instead.
+func (*Closed) Descriptor() ([]byte, []int) {
+	return file_client_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Closed) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
 // Forward opens a session's stream on behalf of a client at another node; it is the first frame of a mesh
 // stream of the service "session", and the frames above follow. The sender has authenticated the subject.
 type Forward struct {
@@ -1541,7 +1670,7 @@ type Forward struct {
 
 func (x *Forward) Reset() {
 	*x = Forward{}
-	mi := &file_client_proto_msgTypes[19]
+	mi := &file_client_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1553,7 +1682,7 @@ func (x *Forward) String() string {
 func (*Forward) ProtoMessage() {}
 
 func (x *Forward) ProtoReflect() protoreflect.Message {
-	mi := &file_client_proto_msgTypes[19]
+	mi := &file_client_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1566,7 +1695,7 @@ func (x *Forward) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Forward.ProtoReflect.Descriptor instead.
 func (*Forward) Descriptor() ([]byte, []int) {
-	return file_client_proto_rawDescGZIP(), []int{19}
+	return file_client_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Forward) GetVersion() uint32 {
@@ -1595,12 +1724,13 @@ var File_client_proto protoreflect.FileDescriptor
 const file_client_proto_rawDesc = "" +
 	"\n" +
 	"\fclient.proto\x12\n" +
-	"skein.wire\"\x9d\x01\n" +
+	"skein.wire\"\xc8\x01\n" +
 	"\vClientFrame\x12&\n" +
 	"\x04open\x18\x01 \x01(\v2\x10.skein.wire.OpenH\x00R\x04open\x12&\n" +
 	"\x04turn\x18\x02 \x01(\v2\x10.skein.wire.TurnH\x00R\x04turn\x126\n" +
-	"\ahistory\x18\x03 \x01(\v2\x1a.skein.wire.HistoryRequestH\x00R\ahistoryB\x06\n" +
-	"\x04body\"\x8f\x03\n" +
+	"\ahistory\x18\x03 \x01(\v2\x1a.skein.wire.HistoryRequestH\x00R\ahistory\x12)\n" +
+	"\x05close\x18\x04 \x01(\v2\x11.skein.wire.CloseH\x00R\x05closeB\x06\n" +
+	"\x04body\"\xbd\x03\n" +
 	"\vServerFrame\x12,\n" +
 	"\x06opened\x18\x01 \x01(\v2\x12.skein.wire.OpenedH\x00R\x06opened\x122\n" +
 	"\baccepted\x18\x02 \x01(\v2\x14.skein.wire.AcceptedH\x00R\baccepted\x12)\n" +
@@ -1609,7 +1739,8 @@ const file_client_proto_rawDesc = "" +
 	"\x05peers\x18\x05 \x01(\v2\x11.skein.wire.PeersH\x00R\x05peers\x12-\n" +
 	"\ago_away\x18\x06 \x01(\v2\x12.skein.wire.GoAwayH\x00R\x06goAway\x12)\n" +
 	"\x05error\x18\a \x01(\v2\x11.skein.wire.ErrorH\x00R\x05error\x12/\n" +
-	"\ahistory\x18\b \x01(\v2\x13.skein.wire.HistoryH\x00R\ahistoryB\x06\n" +
+	"\ahistory\x18\b \x01(\v2\x13.skein.wire.HistoryH\x00R\ahistory\x12,\n" +
+	"\x06closed\x18\t \x01(\v2\x12.skein.wire.ClosedH\x00R\x06closedB\x06\n" +
 	"\x04body\"\xb9\x01\n" +
 	"\x04Open\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x18\n" +
@@ -1618,7 +1749,7 @@ const file_client_proto_rawDesc = "" +
 	"\tassistant\x18\x04 \x01(\tR\tassistant\x12\x16\n" +
 	"\x06create\x18\x05 \x01(\bR\x06create\x12\x19\n" +
 	"\bseen_seq\x18\x06 \x01(\x04R\aseenSeq\x12\x16\n" +
-	"\x06client\x18\a \x01(\tR\x06client\"\xed\x01\n" +
+	"\x06client\x18\a \x01(\tR\x06client\"\x85\x02\n" +
 	"\x06Opened\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x14\n" +
@@ -1628,7 +1759,8 @@ const file_client_proto_rawDesc = "" +
 	"\acreated\x18\x06 \x01(\bR\acreated\x120\n" +
 	"\topen_turn\x18\a \x01(\v2\x13.skein.wire.TurnRefR\bopenTurn\x12\x1d\n" +
 	"\n" +
-	"high_water\x18\b \x01(\x04R\thighWater\";\n" +
+	"high_water\x18\b \x01(\x04R\thighWater\x12\x16\n" +
+	"\x06closed\x18\t \x01(\bR\x06closed\";\n" +
 	"\aTurnRef\x12\x16\n" +
 	"\x06client\x18\x01 \x01(\tR\x06client\x12\x18\n" +
 	"\acounter\x18\x02 \x01(\x04R\acounter\"W\n" +
@@ -1704,7 +1836,11 @@ const file_client_proto_rawDesc = "" +
 	"\x04text\x18\x06 \x01(\tR\x04text\x12\x16\n" +
 	"\x06source\x18\a \x01(\tR\x06source\x12'\n" +
 	"\x05where\x18\b \x01(\v2\x11.skein.wire.WhereR\x05where\x12\x12\n" +
-	"\x04tool\x18\t \x01(\tR\x04tool\"W\n" +
+	"\x04tool\x18\t \x01(\tR\x04tool\"\x1f\n" +
+	"\x05Close\x12\x16\n" +
+	"\x06expect\x18\x01 \x01(\x04R\x06expect\"\x1a\n" +
+	"\x06Closed\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\"W\n" +
 	"\aForward\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12\x18\n" +
@@ -1722,7 +1858,7 @@ func file_client_proto_rawDescGZIP() []byte {
 	return file_client_proto_rawDescData
 }
 
-var file_client_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_client_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_client_proto_goTypes = []any{
 	(*ClientFrame)(nil),    // 0: skein.wire.ClientFrame
 	(*ServerFrame)(nil),    // 1: skein.wire.ServerFrame
@@ -1743,44 +1879,48 @@ var file_client_proto_goTypes = []any{
 	(*HistoryRequest)(nil), // 16: skein.wire.HistoryRequest
 	(*History)(nil),        // 17: skein.wire.History
 	(*HistoryEvent)(nil),   // 18: skein.wire.HistoryEvent
-	(*Forward)(nil),        // 19: skein.wire.Forward
+	(*Close)(nil),          // 19: skein.wire.Close
+	(*Closed)(nil),         // 20: skein.wire.Closed
+	(*Forward)(nil),        // 21: skein.wire.Forward
 }
 var file_client_proto_depIdxs = []int32{
 	2,  // 0: skein.wire.ClientFrame.open:type_name -> skein.wire.Open
 	5,  // 1: skein.wire.ClientFrame.turn:type_name -> skein.wire.Turn
 	16, // 2: skein.wire.ClientFrame.history:type_name -> skein.wire.HistoryRequest
-	3,  // 3: skein.wire.ServerFrame.opened:type_name -> skein.wire.Opened
-	8,  // 4: skein.wire.ServerFrame.accepted:type_name -> skein.wire.Accepted
-	10, // 5: skein.wire.ServerFrame.piece:type_name -> skein.wire.Piece
-	11, // 6: skein.wire.ServerFrame.completed:type_name -> skein.wire.Completed
-	12, // 7: skein.wire.ServerFrame.peers:type_name -> skein.wire.Peers
-	14, // 8: skein.wire.ServerFrame.go_away:type_name -> skein.wire.GoAway
-	15, // 9: skein.wire.ServerFrame.error:type_name -> skein.wire.Error
-	17, // 10: skein.wire.ServerFrame.history:type_name -> skein.wire.History
-	4,  // 11: skein.wire.Opened.open_turn:type_name -> skein.wire.TurnRef
-	4,  // 12: skein.wire.Turn.id:type_name -> skein.wire.TurnRef
-	4,  // 13: skein.wire.Accepted.id:type_name -> skein.wire.TurnRef
-	9,  // 14: skein.wire.Accepted.where:type_name -> skein.wire.Where
-	7,  // 15: skein.wire.Accepted.receipt:type_name -> skein.wire.Receipt
-	6,  // 16: skein.wire.Accepted.mirrored:type_name -> skein.wire.Mirrored
-	4,  // 17: skein.wire.Piece.id:type_name -> skein.wire.TurnRef
-	7,  // 18: skein.wire.Piece.receipt:type_name -> skein.wire.Receipt
-	6,  // 19: skein.wire.Piece.mirrored:type_name -> skein.wire.Mirrored
-	4,  // 20: skein.wire.Completed.id:type_name -> skein.wire.TurnRef
-	9,  // 21: skein.wire.Completed.where:type_name -> skein.wire.Where
-	7,  // 22: skein.wire.Completed.receipt:type_name -> skein.wire.Receipt
-	6,  // 23: skein.wire.Completed.mirrored:type_name -> skein.wire.Mirrored
-	13, // 24: skein.wire.Peers.peers:type_name -> skein.wire.Peer
-	13, // 25: skein.wire.GoAway.peers:type_name -> skein.wire.Peer
-	4,  // 26: skein.wire.Error.id:type_name -> skein.wire.TurnRef
-	18, // 27: skein.wire.History.events:type_name -> skein.wire.HistoryEvent
-	4,  // 28: skein.wire.HistoryEvent.id:type_name -> skein.wire.TurnRef
-	9,  // 29: skein.wire.HistoryEvent.where:type_name -> skein.wire.Where
-	30, // [30:30] is the sub-list for method output_type
-	30, // [30:30] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	19, // 3: skein.wire.ClientFrame.close:type_name -> skein.wire.Close
+	3,  // 4: skein.wire.ServerFrame.opened:type_name -> skein.wire.Opened
+	8,  // 5: skein.wire.ServerFrame.accepted:type_name -> skein.wire.Accepted
+	10, // 6: skein.wire.ServerFrame.piece:type_name -> skein.wire.Piece
+	11, // 7: skein.wire.ServerFrame.completed:type_name -> skein.wire.Completed
+	12, // 8: skein.wire.ServerFrame.peers:type_name -> skein.wire.Peers
+	14, // 9: skein.wire.ServerFrame.go_away:type_name -> skein.wire.GoAway
+	15, // 10: skein.wire.ServerFrame.error:type_name -> skein.wire.Error
+	17, // 11: skein.wire.ServerFrame.history:type_name -> skein.wire.History
+	20, // 12: skein.wire.ServerFrame.closed:type_name -> skein.wire.Closed
+	4,  // 13: skein.wire.Opened.open_turn:type_name -> skein.wire.TurnRef
+	4,  // 14: skein.wire.Turn.id:type_name -> skein.wire.TurnRef
+	4,  // 15: skein.wire.Accepted.id:type_name -> skein.wire.TurnRef
+	9,  // 16: skein.wire.Accepted.where:type_name -> skein.wire.Where
+	7,  // 17: skein.wire.Accepted.receipt:type_name -> skein.wire.Receipt
+	6,  // 18: skein.wire.Accepted.mirrored:type_name -> skein.wire.Mirrored
+	4,  // 19: skein.wire.Piece.id:type_name -> skein.wire.TurnRef
+	7,  // 20: skein.wire.Piece.receipt:type_name -> skein.wire.Receipt
+	6,  // 21: skein.wire.Piece.mirrored:type_name -> skein.wire.Mirrored
+	4,  // 22: skein.wire.Completed.id:type_name -> skein.wire.TurnRef
+	9,  // 23: skein.wire.Completed.where:type_name -> skein.wire.Where
+	7,  // 24: skein.wire.Completed.receipt:type_name -> skein.wire.Receipt
+	6,  // 25: skein.wire.Completed.mirrored:type_name -> skein.wire.Mirrored
+	13, // 26: skein.wire.Peers.peers:type_name -> skein.wire.Peer
+	13, // 27: skein.wire.GoAway.peers:type_name -> skein.wire.Peer
+	4,  // 28: skein.wire.Error.id:type_name -> skein.wire.TurnRef
+	18, // 29: skein.wire.History.events:type_name -> skein.wire.HistoryEvent
+	4,  // 30: skein.wire.HistoryEvent.id:type_name -> skein.wire.TurnRef
+	9,  // 31: skein.wire.HistoryEvent.where:type_name -> skein.wire.Where
+	32, // [32:32] is the sub-list for method output_type
+	32, // [32:32] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_client_proto_init() }
@@ -1792,6 +1932,7 @@ func file_client_proto_init() {
 		(*ClientFrame_Open)(nil),
 		(*ClientFrame_Turn)(nil),
 		(*ClientFrame_History)(nil),
+		(*ClientFrame_Close)(nil),
 	}
 	file_client_proto_msgTypes[1].OneofWrappers = []any{
 		(*ServerFrame_Opened)(nil),
@@ -1802,6 +1943,7 @@ func file_client_proto_init() {
 		(*ServerFrame_GoAway)(nil),
 		(*ServerFrame_Error)(nil),
 		(*ServerFrame_History)(nil),
+		(*ServerFrame_Closed)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1809,7 +1951,7 @@ func file_client_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_client_proto_rawDesc), len(file_client_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
