@@ -12,4 +12,4 @@ ci: ; .ci/run
 dev: ; go run ./cmd/skein dev
 bench: ; go test -run '^$$' -bench . ./...
 # Needs protoc (Debian: protobuf-compiler); its Go plug-in is a tool of this module.
-generate: ; mkdir -p bin && go build -o bin/protoc-gen-go google.golang.org/protobuf/cmd/protoc-gen-go && go generate ./wire
+generate: ; mkdir -p bin && go build -o bin/ google.golang.org/protobuf/cmd/protoc-gen-go github.com/planetscale/vtprotobuf/cmd/protoc-gen-go-vtproto && go generate ./wire

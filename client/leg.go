@@ -115,8 +115,8 @@ func (g *leg) talk(ctx context.Context, s *Session, ch channel) error {
 func (g *leg) read(ctx context.Context, s *Session, ch channel) error {
 	r := bufio.NewReader(ch)
 	for {
-		f := &wire.ServerFrame{}
-		if err := wire.ReadFrame(r, f, wire.MaxServerFrame); err != nil {
+		f, err := readServer(r)
+		if err != nil {
 			return fmt.Errorf("stream from %s: %w", g.addr, err)
 		}
 		g.heard.Store(true)
@@ -125,6 +125,19 @@ func (g *leg) read(ctx context.Context, s *Session, ch channel) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// readServer reads one frame of a node.
+func readServer(r *bufio.Reader) (*wire.ServerFrame, error) {
+	body, err := wire.ReadBody(r, wire.MaxServerFrame)
+	if err != nil {
+		return nil, err
+	}
+	f := &wire.ServerFrame{}
+	if err := f.UnmarshalVT(body); err != nil {
+		return nil, skein.Fault(skein.CodeMalformed, "frame is not protobuf")
+	}
+	return f, nil
 }
 
 // tell hands ev to the loop, unless the loop has let go of the leg.

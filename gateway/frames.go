@@ -115,11 +115,7 @@ func (f *framed) next(o session.Opening) (request, error) {
 type frameForm struct{ gateway skein.NodeID }
 
 func frame(body *wire.ServerFrame) []byte {
-	buf, err := wire.AppendFrame(nil, body)
-	if err != nil {
-		// Only invalid UTF-8 cannot be encoded; texts were checked when they came in.
-		buf, _ = wire.AppendFrame(nil, faultFrame(skein.TurnID{}, skein.Fault(skein.CodeInternal, "a text is no UTF-8")))
-	}
+	buf, _ := wire.AppendFrame(nil, body) // every ServerFrame has an encoding
 	return buf
 }
 

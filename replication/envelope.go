@@ -92,7 +92,7 @@ func decodeEnvelope(buf []byte, group uint32) (*wire.Envelope, error) {
 		return nil, fmt.Errorf("log entry: checksum mismatch")
 	}
 	e := &wire.Envelope{}
-	if err := proto.Unmarshal(buf[envelopeHeader:], e); err != nil {
+	if err := e.UnmarshalVT(buf[envelopeHeader:]); err != nil {
 		return nil, fmt.Errorf("log entry: %w", err)
 	}
 	if n := int(binary.BigEndian.Uint16(buf[2:])); n != len(e.Commands) || n > maxEntryCommands {

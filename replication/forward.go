@@ -39,7 +39,7 @@ func (g *Group) forward(ctx context.Context, a *attempted) ([]session.Result, er
 		return nil, g.unanswered(ctx, leader, err)
 	}
 	resp := &wire.ProposeResponse{}
-	if err := proto.Unmarshal(body, resp); err != nil {
+	if err := resp.UnmarshalVT(body); err != nil {
 		return nil, errors.Join(errUnknown, errFrame)
 	}
 	if err := resp.Error.Fault(); err != nil {

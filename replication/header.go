@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	bolt "go.etcd.io/bbolt"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/skein-mesh/skein"
 	"github.com/skein-mesh/skein/session"
@@ -65,7 +64,7 @@ func headerAt(tx *bolt.Tx, bucket []byte, id skein.SessionID) (*wire.SessionHead
 		return nil, fmt.Errorf("%s: %w", bucket, err)
 	}
 	w := &wire.SessionHeader{}
-	if err := proto.Unmarshal(content, w); err != nil {
+	if err := w.UnmarshalVT(content); err != nil {
 		return nil, fmt.Errorf("%w: session %s: %w", errCorrupt, id, err)
 	}
 	return w, nil

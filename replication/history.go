@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	bolt "go.etcd.io/bbolt"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/skein-mesh/skein"
 	"github.com/skein-mesh/skein/session"
@@ -70,7 +69,7 @@ func (s *store) history(id skein.SessionID, after skein.Seq, limit int) ([]sessi
 
 func decodeEvent(buf []byte) (session.Event, error) {
 	w := &wire.Event{}
-	if err := proto.Unmarshal(buf, w); err != nil {
+	if err := w.UnmarshalVT(buf); err != nil {
 		return session.Event{}, fmt.Errorf("%w: event: %w", errCorrupt, err)
 	}
 	return eventFromWire(w), nil

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/skein-mesh/skein"
 	"github.com/skein-mesh/skein/session"
@@ -163,8 +162,9 @@ func (e *entry) take(id skein.SessionID, st *session.State, events []session.Eve
 
 // sealedEvent encodes an event for its position.
 func sealedEvent(ev *session.Event, position uint64) ([]byte, error) {
-	buf, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(make([]byte, sealSize, 512), eventToWire(ev))
-	if err != nil {
+	w := eventToWire(ev)
+	buf := make([]byte, sealSize+w.SizeVT())
+	if _, err := w.MarshalToSizedBufferVT(buf[sealSize:]); err != nil {
 		return nil, err
 	}
 	sealInPlace(eventKey(position), buf)

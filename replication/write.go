@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	bolt "go.etcd.io/bbolt"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/skein-mesh/skein"
 	"github.com/skein-mesh/skein/session"
@@ -70,7 +69,7 @@ func (w *writer) session(id skein.SessionID, c *change) error {
 	if err != nil {
 		return err
 	}
-	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(header)
+	value, err := header.MarshalVT()
 	if err != nil {
 		return fmt.Errorf("encode session %s: %w", id, err)
 	}

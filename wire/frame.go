@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -31,10 +32,33 @@ func WriteFrame(w io.Writer, m proto.Message) error {
 
 // AppendFrame appends the framed form of m to buf, so that several frames can travel in one Write.
 func AppendFrame(buf []byte, m proto.Message) ([]byte, error) {
+	if v, ok := m.(generated); ok {
+		if _, fromClient := m.(*ClientFrame); !fromClient {
+			return appendGenerated(buf, v)
+		}
+	}
 	opts := proto.MarshalOptions{}
 	buf = binary.AppendUvarint(buf, uint64(opts.Size(m)))
 	buf, err := opts.MarshalAppend(buf, m)
 	if err != nil {
+		return nil, fmt.Errorf("encode frame: %w", err)
+	}
+	return buf, nil
+}
+
+// generated is a message with a codec of its own: the same bytes without reflection. It does not look whether texts are
+// UTF-8, so the frames and commands of clients go through the other one, both ways.
+type generated interface {
+	SizeVT() int
+	MarshalToSizedBufferVT([]byte) (int, error)
+}
+
+func appendGenerated(buf []byte, m generated) ([]byte, error) {
+	n := m.SizeVT()
+	buf = binary.AppendUvarint(buf, uint64(n))
+	at := len(buf)
+	buf = slices.Grow(buf, n)[:at+n]
+	if _, err := m.MarshalToSizedBufferVT(buf[at:]); err != nil {
 		return nil, fmt.Errorf("encode frame: %w", err)
 	}
 	return buf, nil
