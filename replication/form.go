@@ -26,6 +26,9 @@ const (
 	formMost     = 16                     // nodes asked in one round
 )
 
+// keyTerm is where the library keeps its term.
+var keyTerm = []byte("CurrentTerm")
+
 // standing is what a node says about the group on a stream of kind streamForming: the byte it sends.
 type standing byte
 
@@ -73,6 +76,9 @@ func (g *Group) prepareForming() error {
 	if fenced, err := mustRejoin(g.cfg.Dir); err != nil || fenced {
 		return err
 	}
+	if err := g.undoHalfFormed(); err != nil {
+		return err
+	}
 	exists, err := raft.HasExistingState(g.disk.logs, g.disk.logs, g.disk.snapshots)
 	if err != nil {
 		return err
@@ -96,6 +102,24 @@ func (g *Group) prepareForming() error {
 		return g.stopForming(joinGroup)
 	}
 	return nil
+}
+
+// undoHalfFormed takes back what a crash left of forming the group: the library stores term 1 and then the configuration,
+// and would neither form the group over a term nor elect without a configuration. Nothing else leaves term 1 and an
+// empty log: a leader, or a candidate, has a term above 1.
+func (g *Group) undoHalfFormed() error {
+	term, err := g.disk.logs.GetUint64(keyTerm)
+	if err != nil || term != 1 { // never set, or not that of forming
+		return nil //nolint:nilerr // HasExistingState reads it again and tells
+	}
+	list, err := g.disk.snapshots.List()
+	if err != nil || len(list) > 0 {
+		return err
+	}
+	if last, err := g.disk.logs.LastIndex(); err != nil || last > 0 {
+		return err
+	}
+	return g.disk.logs.SetUint64(keyTerm, 0)
 }
 
 // founder reports whether this node is one of the voters that form the group.

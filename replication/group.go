@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 
@@ -272,7 +273,7 @@ func (g *Group) startRaft() (*raft.Raft, error) {
 		return nil, err
 	}
 	layer := newTrackedLayer(&epochLayer{g.cfg.Layer, g}, g.cfg.Node)
-	gate := &snapshotGate{SnapshotStore: g.disk.snapshots, holds: g.holdsEntry}
+	gate := &snapshotGate{SnapshotStore: g.disk.snapshots, dir: filepath.Join(g.cfg.Dir, snapshotDir), holds: g.holdsEntry}
 	g.transport = newTransport(layer, incoming{g.cfg.Dir, g.cfg.SnapshotKey, gate, g.disk.forgetIncoming}, g.watched.hung, g.raftLog)
 	g.transport.leads = func() bool {
 		r := g.raft.Load()

@@ -2,10 +2,15 @@ package replication
 
 import (
 	"errors"
+	"fmt"
+	"path/filepath"
 	"sync"
 
 	"github.com/hashicorp/raft"
 )
+
+// unfinished is what the library appends to the name of a snapshot that is being written.
+const unfinished = ".tmp"
 
 var errHeld = errors.New("this replica has all of the snapshot")
 
@@ -18,6 +23,7 @@ var errHeld = errors.New("this replica has all of the snapshot")
 // The decision falls in Create: the library calls it on its main loop, where no entry can come between.
 type snapshotGate struct {
 	raft.SnapshotStore
+	dir   string // of the snapshots
 	holds func(index, term uint64) bool
 
 	mu       sync.Mutex // guards the fields below
@@ -34,12 +40,20 @@ func (s *snapshotGate) expect(req *raft.InstallSnapshotRequest) (declined bool) 
 	return declined
 }
 
-// Create refuses the announced snapshot when this replica has it.
+// Create refuses the announced snapshot when this replica has it. It makes the names of the new one's files durable, which
+// the library leaves out: a power loss would leave a snapshot without content behind a log that was cut.
 func (s *snapshotGate) Create(v raft.SnapshotVersion, index, term uint64, conf raft.Configuration, confIndex uint64, t raft.Transport) (raft.SnapshotSink, error) {
 	if s.decline(index, term) {
 		return nil, errHeld
 	}
-	return s.SnapshotStore.Create(v, index, term, conf, confIndex, t)
+	sink, err := s.SnapshotStore.Create(v, index, term, conf, confIndex, t)
+	if err != nil {
+		return nil, err
+	}
+	if err := syncDir(filepath.Join(s.dir, sink.ID()+unfinished)); err != nil {
+		return nil, fmt.Errorf("new snapshot: %w", errors.Join(err, sink.Cancel()))
+	}
+	return sink, nil
 }
 
 func (s *snapshotGate) decline(index, term uint64) bool {

@@ -86,14 +86,29 @@ func openState(path string) (*bolt.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := openDB(path, false)
-	if err != nil || !fresh {
-		return db, err
+	if fresh {
+		if err := makeState(path); err != nil {
+			return nil, fmt.Errorf("make %s: %w", path, err)
+		}
 	}
-	if err := db.Update(makeLayout); err != nil {
-		return nil, errors.Join(fmt.Errorf("make %s: %w", path, err), db.Close())
+	return openDB(path, false)
+}
+
+// makeState makes an empty state file under another name first: a power loss in the middle would leave one that
+// cannot be told from a damaged one. The caller syncs the directory.
+func makeState(path string) error {
+	half := path + ".new"
+	if err := os.Remove(half); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
 	}
-	return db, nil
+	db, err := openDB(half, false)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(db.Update(makeLayout), db.Close()); err != nil {
+		return err
+	}
+	return os.Rename(half, path)
 }
 
 // checkFormat reads which format a state file has, without a write; fresh says that there is none yet, or one whose making a
