@@ -57,6 +57,7 @@ var house = map[string][]string{
 
 	"e2e":           {}, // tests with real processes
 	"e2e/histories": {}, // used by tests only
+	"e2e/powerfs":   {}, // used by tests only
 }
 
 // pure are the rooms that decide and never act; bare are those that need nothing but the standard library.

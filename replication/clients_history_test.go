@@ -93,7 +93,7 @@ func (c *teller) append(ctx context.Context, s int) {
 			id.Counter = c.turns*historyTries + uint64(try)
 		}
 		out := c.rec.Do(c.id, in, func() histories.Output { return c.send(ctx, g, s, id, in) })
-		if !out.Conflict && !out.Unknown || ctx.Err() != nil {
+		if ctx.Err() != nil || out.Refused || !out.Conflict && !out.Unknown && c.rng.IntN(8) > 0 { // now and then it asks again all the same
 			return
 		}
 	}

@@ -13,9 +13,6 @@ import (
 type stormFault struct {
 	run  func(*storm, []skein.NodeID)
 	ends []error // with which a node may end because of it
-	// at names the targets where the fault makes sense; none: all of them. A leader whose disk hangs for ever leaves calls
-	// unanswered in the library, which only the end of a process ends: that is for real processes to show.
-	at []string
 }
 
 var stormFaults = map[string]stormFault{
@@ -26,7 +23,7 @@ var stormFaults = map[string]stormFault{
 	"30 % loss":        {run: func(s *storm, _ []skein.NodeID) { s.sky.set(func() { s.sky.loss = 0.3 }) }},
 	"200 ms delay":     {run: func(s *storm, _ []skein.NodeID) { s.sky.set(func() { s.sky.latency = 200 * time.Millisecond }) }},
 	"sync hangs 3 s":   {run: hangFor(3 * time.Second), ends: []error{errDiskHung}},
-	"sync hangs":       {run: hangFor(diskHungExit + 3*time.Second), ends: []error{errDiskHung, errDown}, at: []string{"follower"}},
+	"sync hangs":       {run: hangFor(diskHungExit + 3*time.Second), ends: []error{errDiskHung, errDown}},
 	"EIO once":         {run: spoilLog(syscall.EIO), ends: []error{syscall.EIO}},
 	"ENOSPC, log":      {run: spoilLog(syscall.ENOSPC), ends: []error{syscall.ENOSPC}},
 	"ENOSPC, state":    {run: fillState, ends: []error{bolterrors.ErrMaxSizeReached}},

@@ -9,8 +9,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// unfinished is what the library appends to the name of a snapshot that is being written.
-const unfinished = ".tmp"
+// halfWritten is what the library appends to the name of a snapshot that is being written.
+const halfWritten = ".tmp"
 
 var errHeld = errors.New("this replica has all of the snapshot")
 
@@ -50,7 +50,7 @@ func (s *snapshotGate) Create(v raft.SnapshotVersion, index, term uint64, conf r
 	if err != nil {
 		return nil, err
 	}
-	if err := syncDir(filepath.Join(s.dir, sink.ID()+unfinished)); err != nil {
+	if err := syncDir(filepath.Join(s.dir, sink.ID()+halfWritten)); err != nil {
 		return nil, fmt.Errorf("new snapshot: %w", errors.Join(err, sink.Cancel()))
 	}
 	return sink, nil

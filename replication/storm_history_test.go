@@ -6,10 +6,12 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/hashicorp/raft"
 	"golang.org/x/sys/unix"
@@ -28,7 +30,8 @@ type storm struct {
 	parts  map[skein.NodeID]*sickParts
 	dead   map[skein.NodeID]bool // to be started again
 	faults []string
-	caught int // crashes between the receipt of a snapshot and its restore
+	ghosts []*raft.Raft // of runs that ended with an error
+	caught int          // crashes between the receipt of a snapshot and its restore
 
 	mu   sync.Mutex // guards the fields below
 	live []*Group
@@ -123,7 +126,9 @@ func (s *storm) crash(ids ...skein.NodeID) {
 		s.dead[id] = true
 		s.parts[id].release(errDown)
 		m.stop()
-		<-m.done // also an error: it was cut off in the middle
+		if err := <-m.done; err != nil { // it was cut off in the middle
+			s.ghosts = append(s.ghosts, m.raft.Load())
+		}
 	}
 	s.publish()
 }
@@ -138,6 +143,7 @@ func (s *storm) reap(want ...error) {
 			}
 			s.sky.off(id)
 			s.parts[id].release(errDown)
+			s.ghosts = append(s.ghosts, m.raft.Load())
 			delete(s.nodes, id)
 			s.dead[id] = true
 		default:
@@ -153,6 +159,9 @@ func (s *storm) heal(want ...error) {
 	for _, p := range s.parts {
 		p.release(nil)
 	}
+	for _, m := range s.nodes {
+		emptyOut(m.disk.store)
+	}
 	for _, id := range stormNodes {
 		if s.dead[id] {
 			s.wake(id)
@@ -161,12 +170,20 @@ func (s *storm) heal(want ...error) {
 	s.publish()
 }
 
+// emptyOut ends fillUp.
+func emptyOut(s *store) {
+	s.flushMu.Lock()
+	defer s.flushMu.Unlock()
+	s.db.MaxSize = 0
+}
+
 // wake starts a node again, once what was left of its last run has let go of its files, as the end of a process does.
 func (s *storm) wake(id skein.NodeID) {
 	s.t.Helper()
 	delete(s.dead, id)
 	path := filepath.Join(s.dir, string(id), stateFile)
 	s.until("the lock of "+path, 30*time.Second, func() bool {
+		s.exorcise()
 		f, err := os.Open(path)
 		if err != nil {
 			return errors.Is(err, os.ErrNotExist)
@@ -270,4 +287,24 @@ func (s *storm) stopStorm() {
 		p.release(nil)
 	}
 	s.crash(stormNodes...)
+	time.Sleep(fatalGrace)
+	s.exorcise()
+}
+
+// exorcise answers the calls that the library leaves behind in its queue when a replica ends with an error: in the world
+// they end with the process, here a goroutine would wait for ever.
+func (s *storm) exorcise() {
+	field := func(v reflect.Value, name string) reflect.Value {
+		f := v.Elem().FieldByName(name)
+		return reflect.NewAt(f.Type(), unsafe.Pointer(f.UnsafeAddr())).Elem()
+	}
+	for _, r := range s.ghosts {
+		for {
+			call, ok := field(reflect.ValueOf(r), "applyCh").TryRecv()
+			if !ok {
+				break
+			}
+			field(call, "errCh").TrySend(reflect.ValueOf(raft.ErrRaftShutdown))
+		}
+	}
 }

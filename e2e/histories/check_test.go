@@ -138,7 +138,11 @@ func TestARepeatShowsALaterState(t *testing.T) {
 	if err := Check(r.Operations(), ""); err != nil {
 		t.Error(err)
 	}
-	r.Do(0, put("c", 2), func() Output { return Output{Repeat: true, Reply: "re c", Count: 2, Tail: entries("a", "b")} })
+	r.Do(0, put("d", 2), func() Output { return Output{Repeat: true, Reply: Expired, Count: 3, Tail: entries("d")} })
+	if err := Check(r.Operations(), ""); err != nil {
+		t.Errorf("a repeat whose reply is no longer kept: %v", err)
+	}
+	r.Do(0, put("c", 3), func() Output { return Output{Repeat: true, Reply: "re c", Count: 3, Tail: entries("a", "b", "d")} })
 	if err := Check(r.Operations(), ""); err == nil {
 		t.Error("a repeat that does not show what it repeats is accepted")
 	}

@@ -95,13 +95,16 @@ func (l *list) append(in Input, out Output) (bool, *list) {
 	case out.Unknown:
 		return true, next
 	case there != nil: // a repeat tells the first reply, and the session as it stands now
-		return !out.Conflict && out.Repeat && (out.Reply == there.Reply || out.Reply == Expired) && l.shows(out), l
+		return !out.Conflict && out.Repeat && out.tells(there.Reply) && l.shows(out), l
 	case !fits:
 		return out.Conflict && l.shows(out), l
 	}
 	// Repeat may be set all the same: the node that was asked tries again on its own.
-	return !out.Conflict && out.Reply == in.Reply && next.shows(out), next
+	return !out.Conflict && out.tells(in.Reply) && next.shows(out), next
 }
+
+// tells reports whether the reply told is that one, or was no longer kept when the repeat came.
+func (o Output) tells(reply string) bool { return o.Reply == reply || o.Repeat && o.Reply == Expired }
 
 // model is a session for porcupine; sessions are judged apart.
 var model = porcupine.Model{
