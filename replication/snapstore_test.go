@@ -230,3 +230,25 @@ func TestFormerLeaderStopsSending(t *testing.T) {
 		t.Errorf("the newer one: got %v", err)
 	}
 }
+
+func TestThrottleGivesWay(t *testing.T) {
+	p := newThrottle(64<<20, nil)
+	for range 20 {
+		p.adapt(50 * time.Millisecond)
+	}
+	if got, want := p.rate, 8.0*(1<<20); got != want {
+		t.Errorf("on a busy machine: got %.0f, want %.0f", got, want)
+	}
+	for range 40 {
+		p.adapt(time.Millisecond)
+	}
+	if got, want := p.rate, 48.0*(1<<20); got != want {
+		t.Errorf("some time later: got %.0f, want %.0f", got, want)
+	}
+	for range 40 {
+		p.adapt(0)
+	}
+	if got, want := p.rate, 64.0*(1<<20); got != want {
+		t.Errorf("on an idle machine: got %.0f, want %.0f", got, want)
+	}
+}

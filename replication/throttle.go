@@ -13,38 +13,53 @@ const (
 	copyRate            = 256 << 20
 )
 
+const (
+	slowest  = 8                      // a throttle slows down to an eighth of its rate
+	lateness = 4 * time.Millisecond   // of a timer, from which the processors count as busy
+	credit   = 100 * time.Millisecond // of time that was not used and may be made up for
+)
+
 var errStopping = errors.New("the group stops")
 
-// throttle lets bytes pass at a rate, counted from its start.
+// throttle lets bytes pass at a rate, and slower while the machine is busy, which its own timers tell by coming late.
 type throttle struct {
-	rate  int64
-	begun time.Time
-	gone  int64
-	stop  <-chan struct{}
+	most, rate float64   // bytes per second: at most, and now
+	due        time.Time // when the bytes so far have passed
+	stop       <-chan struct{}
 }
 
 func newThrottle(rate int64, stop <-chan struct{}) *throttle {
-	return &throttle{rate: rate, begun: time.Now(), stop: stop}
+	return &throttle{most: float64(rate), rate: float64(rate), due: time.Now(), stop: stop}
 }
 
-// pass waits until n more bytes may have passed. Time that was not used is not made up for beyond a tenth of a second.
+// pass waits until n more bytes may have passed.
 func (p *throttle) pass(n int) error {
-	p.gone += int64(n)
-	due := time.Duration(float64(p.gone) / float64(p.rate) * float64(time.Second))
-	ahead := due - time.Since(p.begun)
-	if slack := -100 * time.Millisecond; ahead < slack {
-		p.begun = p.begun.Add(slack - ahead)
+	now := time.Now()
+	if earliest := now.Add(-credit); p.due.Before(earliest) {
+		p.due = earliest
 	}
-	if ahead < 5*time.Millisecond { // timers are not worth less
+	p.due = p.due.Add(time.Duration(float64(n) / p.rate * float64(time.Second)))
+	wait := p.due.Sub(now)
+	if wait < time.Millisecond { // timers are not worth less
 		return p.stopped()
 	}
-	t := time.NewTimer(ahead)
+	t := time.NewTimer(wait)
 	defer t.Stop()
 	select {
 	case <-t.C:
+		p.adapt(time.Since(p.due))
 		return nil
 	case <-p.stop:
 		return errStopping
+	}
+}
+
+// adapt takes in by how much a timer came late.
+func (p *throttle) adapt(late time.Duration) {
+	if late > lateness {
+		p.rate = max(p.rate*3/4, p.most/slowest)
+	} else {
+		p.rate = min(p.rate+p.most/64, p.most)
 	}
 }
 
