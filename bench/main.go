@@ -1,7 +1,8 @@
-// Command bench measures Skein against other systems on one machine. README.md says what is compared and how.
+// Command bench measures Skein on one machine, against other systems and on public data. README.md says what is compared and how.
 //
 //	go run . store [--clients N] [--seconds S] [--json]
 //	go run . logs [--rounds N] [--seconds S] [--json]
+//	go run . nlu -data DIR [-dev] [-only SET]
 package main
 
 import (
@@ -19,7 +20,8 @@ import (
 )
 
 const usage = `usage: bench store [--clients N] [--seconds S] [--json]
-       bench logs [--rounds N] [--seconds S] [--raftwal DIR] [--json]`
+       bench logs [--rounds N] [--seconds S] [--raftwal DIR] [--json]
+       bench nlu -data DIR [-dev] [-only SET]`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -47,6 +49,8 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 			return runStore(ctx, args[1:], out, progress)
 		case "logs":
 			return runLogs(ctx, args[1:], out, progress)
+		case "nlu":
+			return runNLU(ctx, args[1:], out, progress)
 		}
 	}
 	return errUsage
