@@ -50,7 +50,7 @@ var house = map[string][]string{
 	"client":                  {"wire"},
 
 	"node": {"admin", "assistant", "failover", "gateway", "geo", "geo/geodns", "inference", "inference/llama",
-		"inference/openai", "mesh", "replication", "session", "turn", "wire"},
+		"inference/openai", "mesh", "replication", "replication/backup", "replication/backup/s3", "session", "turn", "wire"},
 	"node/nodetest": {"client", "gateway", "mesh", "node", "session", "wire"},
 	"config":        {"node"},
 

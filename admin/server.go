@@ -40,6 +40,8 @@ type Config struct {
 	Groups      Groups
 	DeadLetters DeadLetters
 	Keeping     Keeping
+	Backups     Backups
+	Recovery    Recovery
 	Health      Health
 	Metrics     http.Handler // GET /metrics; nil: 404
 
@@ -64,8 +66,8 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Node == "" {
 		faults = append(faults, errors.New("admin: Node is empty"))
 	}
-	if cfg.Mesh == nil || cfg.Groups == nil || cfg.DeadLetters == nil || cfg.Keeping == nil || cfg.Health == nil {
-		faults = append(faults, errors.New("admin: Mesh, Groups, DeadLetters, Keeping and Health are needed"))
+	if cfg.Mesh == nil || cfg.Groups == nil || cfg.DeadLetters == nil || cfg.Keeping == nil || cfg.Backups == nil || cfg.Recovery == nil || cfg.Health == nil {
+		faults = append(faults, errors.New("admin: Mesh, Groups, DeadLetters, Keeping, Backups, Recovery and Health are needed"))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err

@@ -35,8 +35,13 @@ type fakeNode struct {
 	letters  []DeadLetter
 	dropped  []string
 	asked    session.Query // the last one
-	hold     chan struct{} // Drain waits for it when set
-	held     chan struct{} // Drain says here that it waits
+
+	backup    BackupState
+	kept      int
+	recovered uint64
+
+	hold chan struct{} // Drain waits for it when set
+	held chan struct{} // Drain says here that it waits
 }
 
 func (f *fakeNode) Members() []Member { return f.members }
@@ -98,7 +103,7 @@ func newFake() *fakeNode {
 func newServer(t *testing.T, f *fakeNode, change func(*Config)) *Server {
 	t.Helper()
 	cfg := Config{Node: "eu-a-1", Region: "eu", Zone: "a", Token: testToken, Build: Build{Version: "1.2.3"},
-		Mesh: f, Groups: f, DeadLetters: f, Keeping: f, Health: f,
+		Mesh: f, Groups: f, DeadLetters: f, Keeping: f, Backups: f, Recovery: f, Health: f,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "up 1\n") })}
 	if change != nil {
 		change(&cfg)

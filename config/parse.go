@@ -28,6 +28,8 @@ const (
 	maxTimeout = 24 * time.Hour
 	minAge     = time.Hour
 	maxAge     = 3650 * 24 * time.Hour
+	minBackup  = time.Minute
+	maxPeriod  = 366 * 24 * time.Hour
 	maxCount   = 1 << 20
 	maxItems   = 10_000 // of a list or a table
 	maxVoters  = 7      // the replication room keeps three or five; a few more in the list are harmless
@@ -153,6 +155,26 @@ func setURL(to *string, it item) error {
 		return fmt.Errorf("want a base URL like http://127.0.0.1:8000/v1") // the text may hold a password
 	}
 	*to = it.text
+	return nil
+}
+
+// setDepot takes the address of a place for backups.
+func setDepot(to *string, it item) error {
+	if err := node.CheckDepot(it.text); err != nil {
+		return err
+	}
+	*to = it.text
+	return nil
+}
+
+// setPeriod takes a duration of at least least.
+func setPeriod(to *time.Duration, it item, least, most time.Duration) error {
+	if err := setDuration(to, it, most); err != nil {
+		return err
+	}
+	if *to < least {
+		return fmt.Errorf("%s is out of range: want at least %s", *to, least)
+	}
 	return nil
 }
 

@@ -113,6 +113,13 @@ var settings = [...]setting{
 	{key: "sessions.keep", what: "how long the text of a closed session is kept",
 		set: func(c *node.Config, it item) error { return setAge(&c.Retention.Keep, it) }},
 
+	{key: "backup.to", what: "where backups go: file:///DIRECTORY or s3://BUCKET/PREFIX",
+		set: func(c *node.Config, it item) error { return setDepot(&c.Backup.To, it) }},
+	{key: "backup.every", what: "the time from one backup to the next",
+		set: func(c *node.Config, it item) error { return setPeriod(&c.Backup.Every, it, minBackup, maxPeriod) }},
+	{key: "backup.keep", what: "how many backups of the region stay",
+		set: func(c *node.Config, it item) error { return setCount(&c.Backup.Keep, it) }},
+
 	{key: "drain", what: "how long a stop waits for running turns",
 		set: func(c *node.Config, it item) error { return setDuration(&c.Drain, it, maxTimeout) }},
 	{key: "no_takeover", testOnly: true, what: "for tests only: leaves the open turns of a dead node alone",

@@ -38,6 +38,9 @@ func (s Secret) tokenKey() [32]byte { return s.derive("skein quic token 1") }
 // SnapshotKey seals the snapshots of a region's group.
 func (s Secret) SnapshotKey() [32]byte { return s.derive("skein snapshot 1") }
 
+// BackupKey is what the keys of backups are derived from.
+func (s Secret) BackupKey() [32]byte { return s.derive("skein backup 1") }
+
 // ticketKeys protect TLS session tickets: those of the current epoch first (it encrypts), then the previous one
 // and the next one, so that nodes whose clocks differ read each other's tickets.
 func (s Secret) ticketKeys(now time.Time) [][32]byte {

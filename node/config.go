@@ -44,6 +44,7 @@ type Config struct {
 
 	Geo    Geo
 	Limits Limits
+	Backup Backup
 
 	Retention Retention
 
@@ -61,6 +62,13 @@ type Config struct {
 	GlobalGossip memberlist.Transport
 	// Engine replaces Model, for a simulated network; Run closes it. nil: Model.
 	Engine inference.Engine
+}
+
+// Backup is the schedule of backups, carried out by whoever leads group 0. The zero value makes none.
+type Backup struct {
+	To    string        // file:///DIRECTORY or s3://BUCKET/PREFIX, see OpenDepot
+	Every time.Duration // from the newest one to the next; 0: 24 h
+	Keep  int           // of the region's backups, the newest; 0: 7
 }
 
 // MaxGroups is the most that Config.Groups may be.

@@ -39,17 +39,24 @@ type Node struct {
 	gateway *gateway.Gateway
 	dns     *geodns.Server
 	admin   *admin.Server
+	backups *backups
+	copies  chan struct{} // one token a copy that this node gives
 	locator *geo.Locator
 }
 
 // Run builds the node and runs it until ctx ends, then stops it in order. An error that an operator can mend is one
 // line that says what and how.
 func Run(ctx context.Context, cfg Config) error {
-	n, err := New(cfg)
-	if err != nil {
-		return err
+	for {
+		n, err := New(cfg)
+		if err != nil {
+			return err
+		}
+		if err = n.Run(ctx); !again(err) || ctx.Err() != nil { // how often is bounded by the directories that are set aside
+			return err
+		}
+		n.log.Warn("the node starts again in this process", "why", err)
 	}
-	return n.Run(ctx)
 }
 
 // New opens files and sockets; nothing runs yet. After an error everything is closed again.
@@ -62,7 +69,7 @@ func New(cfg Config) (*Node, error) {
 		place: skein.Place{Node: cfg.Node, Region: cfg.Region, Zone: cfg.Zone},
 	}
 	n.queries = n.meters.Histogram("skein_history_query_seconds", "Time of a page of what a subject said, asked at this node.", telemetry.Seconds())
-	for _, step := range []func() error{n.openFiles, n.openSockets, n.openMesh, n.openRegion, n.openDesk, n.openGateway, n.openDNS, n.openAdmin} {
+	for _, step := range []func() error{n.openFiles, n.openSockets, n.openMesh, n.openRegion, n.openBackups, n.openDesk, n.openGateway, n.openDNS, n.openAdmin} {
 		if err := step(); err != nil {
 			n.close()
 			return nil, err
@@ -131,6 +138,7 @@ func (n *Node) Run(ctx context.Context) error {
 	front.run("gateway", n.gateway.Run)
 	front.run("admin", func(ctx context.Context) error { return n.admin.Run(ctx, n.sockets.adminConn) })
 	front.run("load", n.reportLoad)
+	front.run("backups", n.backups.run)
 	if n.dns != nil {
 		front.run("dns", n.dns.Run)
 		front.run("dns answers", n.followDNS)

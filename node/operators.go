@@ -21,7 +21,7 @@ func (n *Node) openAdmin() error {
 	n.admin, err = admin.New(admin.Config{
 		Node: n.cfg.Node, Region: n.cfg.Region, Zone: n.cfg.Zone, Incarnation: n.self.Incarnation, Build: Build(),
 		Token: n.secrets.admin, Mesh: adminMesh{n}, Groups: adminGroups{n},
-		DeadLetters: deadLetters{n}, Keeping: keeping{n}, Health: health{n}, Metrics: n.metrics(), Log: n.log,
+		DeadLetters: deadLetters{n}, Keeping: keeping{n}, Backups: n.backups, Recovery: recovery{n}, Health: health{n}, Metrics: n.metrics(), Log: n.log,
 		Refused: func(c skein.Code) {
 			n.meters.Counter("skein_admin_refused_total", "Operators' requests that were refused, by code.", label("code", c.String())).Inc()
 		},

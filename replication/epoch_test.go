@@ -158,10 +158,10 @@ func TestRecoverAlone(t *testing.T) {
 		if st := c.nodes[survivor].Status(); st.Leader != "" {
 			t.Fatalf("alone it has a leader: %+v", st)
 		}
-		if err := c.nodes[survivor].OrderRecovery(1); skein.CodeOf(err) != skein.CodeRefused {
+		if err := OrderRecovery([]*Group{c.nodes[survivor].Group}, 1); skein.CodeOf(err) != skein.CodeRefused {
 			t.Errorf("an old epoch: got %v, want it refused", err)
 		}
-		if err := c.nodes[survivor].OrderRecovery(7); err != nil {
+		if err := OrderRecovery([]*Group{c.nodes[survivor].Group}, 7); err != nil {
 			t.Fatal(err)
 		}
 		c.reopen(survivor)
@@ -181,7 +181,7 @@ func TestRecoverAlone(t *testing.T) {
 		if open := alone.OpenTurns(); len(open) != 1 || open[0].Session != sid(20) {
 			t.Errorf("open turns: %v", open)
 		}
-		if err := alone.OrderRecovery(8); skein.CodeOf(err) != skein.CodeRefused {
+		if err := OrderRecovery([]*Group{alone.Group}, 8); skein.CodeOf(err) != skein.CodeRefused {
 			t.Errorf("with a leader: got %v, want it refused", err)
 		}
 		c.voters = nil

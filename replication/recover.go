@@ -31,9 +31,28 @@ type Recovery struct {
 	Log         *slog.Logger // nil: discard
 }
 
-// OrderRecovery makes this replica go on alone: it ends with ErrReopen, and the next Open carries the order out. A group
-// that has a leader is refused: it needs no recovery, and would lose what its majority goes on to acknowledge.
-func (g *Group) OrderRecovery(epoch uint64) error {
+// OrderRecovery makes these replicas go on alone: they end with ErrReopen, and the next Open carries the order out. If any of
+// them is refused none is ordered. A group that has a leader is: it needs no recovery, and would lose what its
+// majority goes on to acknowledge.
+func OrderRecovery(groups []*Group, epoch uint64) error {
+	for _, g := range groups {
+		if err := g.mayRecover(epoch); err != nil {
+			return err
+		}
+	}
+	for _, g := range groups {
+		if err := orderRecovery(g.cfg.Dir, epoch); err != nil {
+			return err
+		}
+	}
+	for _, g := range groups {
+		g.outcast.Store(true)
+		g.fatal(fmt.Errorf("group %d: an operator has ordered a recovery: %w", g.cfg.Group, ErrReopen))
+	}
+	return nil
+}
+
+func (g *Group) mayRecover(epoch uint64) error {
 	if r := g.raft.Load(); r != nil && g.hears(r) {
 		leader, _ := g.Leader()
 		return skein.Fault(skein.CodeRefused, "group %d has a leader, %s: it has lost no quorum", g.cfg.Group, leader)
@@ -41,11 +60,6 @@ func (g *Group) OrderRecovery(epoch uint64) error {
 	if at, least := g.epochs.get(); at == 0 || epoch <= least {
 		return skein.Fault(skein.CodeRefused, "group %d: this replica is of cluster epoch %d, has heard of %d, and %d was ordered", g.cfg.Group, at, least, epoch)
 	}
-	if err := orderRecovery(g.cfg.Dir, epoch); err != nil {
-		return err
-	}
-	g.outcast.Store(true)
-	g.fatal(fmt.Errorf("group %d: an operator has ordered a recovery: %w", g.cfg.Group, ErrReopen))
 	return nil
 }
 

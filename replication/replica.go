@@ -26,9 +26,9 @@ type Replica struct {
 	Leader   skein.NodeID   // that is heard; empty: none, or nothing runs on the directory
 }
 
-// Better reports whether r holds at least what o holds: it is of the higher epoch, then complete rather than fenced, then of
+// AtLeast reports whether r holds at least what o holds: it is of the higher epoch, then complete rather than fenced, then of
 // the higher term, then of the higher index. Raft elects by the latter two (Ongaro and Ousterhout, section 5.4.1).
-func (r *Replica) Better(o *Replica) bool {
+func (r *Replica) AtLeast(o *Replica) bool {
 	switch {
 	case r.Epoch != o.Epoch:
 		return r.Epoch > o.Epoch

@@ -630,6 +630,168 @@ func (x *OrderResponse) GetError() *Error {
 	return nil
 }
 
+// CopyRequest asks a replica for a copy of its group's state, or, of the leader, for what has been reached.
+type CopyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         uint32                 `protobuf:"varint,1,opt,name=group,proto3" json:"group,omitempty"`
+	Reached       bool                   `protobuf:"varint,2,opt,name=reached,proto3" json:"reached,omitempty"` // only index and replicas are wanted
+	After         uint64                 `protobuf:"varint,3,opt,name=after,proto3" json:"after,omitempty"`     // the copy has to have this index
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CopyRequest) Reset() {
+	*x = CopyRequest{}
+	mi := &file_mesh_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CopyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CopyRequest) ProtoMessage() {}
+
+func (x *CopyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_mesh_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CopyRequest.ProtoReflect.Descriptor instead.
+func (*CopyRequest) Descriptor() ([]byte, []int) {
+	return file_mesh_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *CopyRequest) GetGroup() uint32 {
+	if x != nil {
+		return x.Group
+	}
+	return 0
+}
+
+func (x *CopyRequest) GetReached() bool {
+	if x != nil {
+		return x.Reached
+	}
+	return false
+}
+
+func (x *CopyRequest) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+// CopyResponse comes before the bytes of the state.
+type CopyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Error         *Error                 `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
+	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	Term          uint64                 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Sessions      uint64                 `protobuf:"varint,5,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	Hash          []byte                 `protobuf:"bytes,6,opt,name=hash,proto3" json:"hash,omitempty"`
+	Size          int64                  `protobuf:"varint,7,opt,name=size,proto3" json:"size,omitempty"` // bytes that follow
+	Replicas      []string               `protobuf:"bytes,8,rep,name=replicas,proto3" json:"replicas,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CopyResponse) Reset() {
+	*x = CopyResponse{}
+	mi := &file_mesh_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CopyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CopyResponse) ProtoMessage() {}
+
+func (x *CopyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_mesh_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CopyResponse.ProtoReflect.Descriptor instead.
+func (*CopyResponse) Descriptor() ([]byte, []int) {
+	return file_mesh_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *CopyResponse) GetError() *Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *CopyResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *CopyResponse) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *CopyResponse) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *CopyResponse) GetSessions() uint64 {
+	if x != nil {
+		return x.Sessions
+	}
+	return 0
+}
+
+func (x *CopyResponse) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *CopyResponse) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *CopyResponse) GetReplicas() []string {
+	if x != nil {
+		return x.Replicas
+	}
+	return nil
+}
+
 var File_mesh_proto protoreflect.FileDescriptor
 
 const file_mesh_proto_rawDesc = "" +
@@ -679,7 +841,20 @@ const file_mesh_proto_rawDesc = "" +
 	"\x05Order\x12\x1a\n" +
 	"\bdraining\x18\x01 \x01(\bR\bdraining\"8\n" +
 	"\rOrderResponse\x12'\n" +
-	"\x05error\x18\x01 \x01(\v2\x11.skein.wire.ErrorR\x05errorB\"Z github.com/skein-mesh/skein/wireb\x06proto3"
+	"\x05error\x18\x01 \x01(\v2\x11.skein.wire.ErrorR\x05error\"S\n" +
+	"\vCopyRequest\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\rR\x05group\x12\x18\n" +
+	"\areached\x18\x02 \x01(\bR\areached\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\x04R\x05after\"\xd7\x01\n" +
+	"\fCopyResponse\x12'\n" +
+	"\x05error\x18\x01 \x01(\v2\x11.skein.wire.ErrorR\x05error\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x12\n" +
+	"\x04term\x18\x03 \x01(\x04R\x04term\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12\x1a\n" +
+	"\bsessions\x18\x05 \x01(\x04R\bsessions\x12\x12\n" +
+	"\x04hash\x18\x06 \x01(\fR\x04hash\x12\x12\n" +
+	"\x04size\x18\a \x01(\x03R\x04size\x12\x1a\n" +
+	"\breplicas\x18\b \x03(\tR\breplicasB\"Z github.com/skein-mesh/skein/wireb\x06proto3"
 
 var (
 	file_mesh_proto_rawDescOnce sync.Once
@@ -693,7 +868,7 @@ func file_mesh_proto_rawDescGZIP() []byte {
 	return file_mesh_proto_rawDescData
 }
 
-var file_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_mesh_proto_goTypes = []any{
 	(*NodeMeta)(nil),      // 0: skein.wire.NodeMeta
 	(*Digest)(nil),        // 1: skein.wire.Digest
@@ -704,20 +879,23 @@ var file_mesh_proto_goTypes = []any{
 	(*RunResponse)(nil),   // 6: skein.wire.RunResponse
 	(*Order)(nil),         // 7: skein.wire.Order
 	(*OrderResponse)(nil), // 8: skein.wire.OrderResponse
-	(*Error)(nil),         // 9: skein.wire.Error
+	(*CopyRequest)(nil),   // 9: skein.wire.CopyRequest
+	(*CopyResponse)(nil),  // 10: skein.wire.CopyResponse
+	(*Error)(nil),         // 11: skein.wire.Error
 }
 var file_mesh_proto_depIdxs = []int32{
-	2, // 0: skein.wire.Digest.members:type_name -> skein.wire.DigestMember
-	0, // 1: skein.wire.DigestMember.meta:type_name -> skein.wire.NodeMeta
-	1, // 2: skein.wire.Gossip.digest:type_name -> skein.wire.Digest
-	3, // 3: skein.wire.Gossip.notice:type_name -> skein.wire.Notice
-	9, // 4: skein.wire.RunResponse.error:type_name -> skein.wire.Error
-	9, // 5: skein.wire.OrderResponse.error:type_name -> skein.wire.Error
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	2,  // 0: skein.wire.Digest.members:type_name -> skein.wire.DigestMember
+	0,  // 1: skein.wire.DigestMember.meta:type_name -> skein.wire.NodeMeta
+	1,  // 2: skein.wire.Gossip.digest:type_name -> skein.wire.Digest
+	3,  // 3: skein.wire.Gossip.notice:type_name -> skein.wire.Notice
+	11, // 4: skein.wire.RunResponse.error:type_name -> skein.wire.Error
+	11, // 5: skein.wire.OrderResponse.error:type_name -> skein.wire.Error
+	11, // 6: skein.wire.CopyResponse.error:type_name -> skein.wire.Error
+	7,  // [7:7] is the sub-list for method output_type
+	7,  // [7:7] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_mesh_proto_init() }
@@ -736,7 +914,7 @@ func file_mesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_mesh_proto_rawDesc), len(file_mesh_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -66,6 +66,15 @@ func Stopped(path string) (dir string, stopped bool) {
 	return dir, !held
 }
 
+// NodeFile gives the configuration of a node of the dev mesh whose mesh.json is at path; false for any other mesh.
+func NodeFile(path string, id skein.NodeID) (file string, ok bool) {
+	dir, _ := Stopped(path)
+	if dir == "" {
+		return "", false
+	}
+	return (&home{dir: dir}).nodePath(id, "skein.yaml"), true
+}
+
 // refuseForeign keeps keys out of directories that hold something else.
 func (h *home) refuseForeign() error {
 	entries, err := os.ReadDir(h.dir)
