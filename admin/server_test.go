@@ -290,7 +290,7 @@ func TestRunStops(t *testing.T) {
 
 func TestNewWantsItsParts(t *testing.T) {
 	_, err := New(Config{})
-	if err == nil || !strings.Contains(err.Error(), "Node is empty") || !strings.Contains(err.Error(), "Mesh, Groups, DeadLetters, Keeping and Health") {
+	if err == nil || !strings.Contains(err.Error(), "Node is empty") || !strings.Contains(err.Error(), "Mesh, Groups, DeadLetters, Keeping, Backups, Recovery and Health") {
 		t.Errorf("got %v, want both faults", err)
 	}
 }
@@ -300,7 +300,7 @@ func FuzzSessionsQuery(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, query string) {
-		s, err := New(Config{Node: "n", Token: testToken, Mesh: newFake(), Groups: newFake(), DeadLetters: newFake(), Keeping: newFake(), Health: newFake()})
+		s, err := New(Config{Node: "n", Token: testToken, Mesh: newFake(), Groups: newFake(), DeadLetters: newFake(), Keeping: newFake(), Backups: newFake(), Recovery: newFake(), Health: newFake()})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -156,7 +156,7 @@ func (d *disk) goOnAlone(r Recovery, failed <-chan error) error {
 		return err
 	}
 	at := d.store.mark()
-	r.Log.Warn("this replica goes on alone, in a new cluster epoch", "group", r.Group, "epoch", r.Epoch, "index", at.index, "sessions", at.sessions)
+	r.Log.Warn("this replica goes on alone, in a new cluster epoch", "epoch", r.Epoch, "index", at.index, "sessions", at.sessions)
 	return nil
 }
 
