@@ -32,7 +32,7 @@ func (g *Gateway) getSession(w http.ResponseWriter, r *http.Request, who caller)
 		}
 	}
 	for i := range st.Turns {
-		answer.Turns = append(answer.Turns, keptOf(&st.Turns[i]))
+		answer.Turns = append(answer.Turns, keptOf(st.Turns[i]))
 	}
 	writeJSON(w, http.StatusOK, answer)
 	return nil

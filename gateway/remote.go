@@ -75,7 +75,7 @@ func (r *remote) state(o session.Opening, w *wire.Opened) *session.State {
 		st.Phase = session.PhaseClosed
 	}
 	if w.GetOpenTurn() != nil {
-		st.Turns = []session.Turn{{ID: w.GetOpenTurn().TurnID(), Status: session.Running}}
+		st.Turns = []*session.Turn{{ID: w.GetOpenTurn().TurnID(), Status: session.Running}}
 	}
 	return st
 }

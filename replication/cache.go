@@ -53,7 +53,7 @@ func sizeOf(st *session.State) int {
 	const state, turn = 512, 384
 	n := state + len(st.ID) + len(st.Subject) + len(st.Memory) + sizeOfMarks(st.Marks)
 	for i := range st.Turns {
-		t := &st.Turns[i]
+		t := st.Turns[i]
 		n += turn + len(t.Text) + len(t.Reply) + len(t.Source) + len(t.Reason)
 		for j := range t.Calls {
 			c := &t.Calls[j]

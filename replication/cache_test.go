@@ -38,7 +38,7 @@ func TestCacheIsBoundedInBytes(t *testing.T) {
 
 func TestSizeCountsWhatIsLarge(t *testing.T) {
 	big := strings.Repeat("x", session.MaxReply)
-	st := &session.State{Turns: []session.Turn{{Reply: big, Calls: []session.Call{{Args: big}}}}, Memory: []byte(big), Marks: make([]session.Mark, 1000)}
+	st := &session.State{Turns: []*session.Turn{{Reply: big, Calls: []session.Call{{Args: big}}}}, Memory: []byte(big), Marks: make([]session.Mark, 1000)}
 	if got, want := sizeOf(st), 3*len(big)+1000*32; got < want {
 		t.Errorf("got %d, want at least %d", got, want)
 	}

@@ -34,7 +34,7 @@ func stateToWire(s *session.State) *wire.SessionState {
 		Turns: make([]*wire.StoredTurn, len(s.Turns)), Marks: make([]*wire.Mark, len(s.Marks)),
 	}
 	for i := range s.Turns {
-		w.Turns[i] = turnToWire(&s.Turns[i])
+		w.Turns[i] = turnToWire(s.Turns[i])
 	}
 	for i, m := range s.Marks {
 		w.Marks[i] = markToWire(m)
@@ -52,10 +52,11 @@ func stateFromWire(w *wire.SessionState) *session.State {
 		Phase: session.Phase(w.Phase), Last: session.Calendar(w.LastMs), Archived: w.Archived,
 	}
 	if len(w.Turns) > 0 {
-		s.Turns = make([]session.Turn, len(w.Turns))
+		s.Turns = make([]*session.Turn, len(w.Turns))
 	}
 	for i, t := range w.Turns {
-		s.Turns[i] = turnFromWire(t)
+		turn := turnFromWire(t)
+		s.Turns[i] = &turn
 	}
 	if len(w.Marks) > 0 {
 		s.Marks = make([]session.Mark, len(w.Marks))

@@ -44,8 +44,8 @@ func callOf(t *rapid.T) session.Call {
 		Done: rapid.Bool().Draw(t, "done"), Result: text(t, "result"), Error: text(t, "error")}
 }
 
-func turnOf(t *rapid.T) session.Turn {
-	turn := session.Turn{
+func turnOf(t *rapid.T) *session.Turn {
+	turn := &session.Turn{
 		ID: turnIDOf(t), Text: text(t, "text"), Status: session.Status(rapid.IntRange(1, 4).Draw(t, "status")),
 		Attempt: skein.Attempt(rapid.Uint32().Draw(t, "attempt")), Failures: rapid.Uint32().Draw(t, "failures"),
 		Runner: runnerOf(t), Place: placeOf(t), Seq: skein.Seq(rapid.Uint64().Draw(t, "seq")),

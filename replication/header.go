@@ -21,7 +21,7 @@ func headerToWire(s *session.State, p *places) (*wire.SessionHeader, error) {
 		OpenedMs: p.openedMs, Memory: p.memory, Turns: make([]*wire.TurnHeader, len(s.Turns)), Recent: encodeEvents(p.recent),
 	}
 	for i := range s.Turns {
-		w.Turns[i] = turnHeader(&s.Turns[i], p.turns[i])
+		w.Turns[i] = turnHeader(s.Turns[i], p.turns[i])
 	}
 	if len(apart(s.Marks)) > 0 {
 		w.MarksApart = uint32(len(s.Marks))
@@ -121,7 +121,7 @@ func hydrate(tx *bolt.Tx, id skein.SessionID, w *wire.SessionHeader) (*session.S
 }
 
 // hydrateTurn reads the events of a kept turn. done is the one that completed it, empty when none has.
-func hydrateTurn(tx *bolt.Tx, h *wire.TurnHeader) (t session.Turn, done session.Event, err error) {
+func hydrateTurn(tx *bolt.Tx, h *wire.TurnHeader) (t *session.Turn, done session.Event, err error) {
 	accepted, err := readEvent(tx, h.GetAccepted())
 	if err != nil {
 		return t, done, err
@@ -145,7 +145,7 @@ func hydrateTurn(tx *bolt.Tx, h *wire.TurnHeader) (t session.Turn, done session.
 	if h.GetDone() != 0 {
 		rest.Reply, rest.Source, rest.DoneAt = t.Reply, t.Source, t.DoneAt
 	}
-	return rest, done, nil
+	return &rest, done, nil
 }
 
 // readEvent reads the event at a position that a header or a chunk names.

@@ -65,7 +65,7 @@ func (h *held) drop(id skein.SessionID) {
 func stateSize(st *session.State) int {
 	n := 256 + len(st.Memory) + 64*len(st.Marks)
 	for i := range st.Turns {
-		t := &st.Turns[i]
+		t := st.Turns[i]
 		n += 400 + len(t.Text) + len(t.Reply) + len(t.Reason)
 		for j := range t.Calls {
 			n += 128 + len(t.Calls[j].Args) + len(t.Calls[j].Result)

@@ -107,7 +107,7 @@ func TestSumSeesEveryField(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		make := func() *session.State {
 			return &session.State{ID: "eu~x", Subject: "s", Assistant: "a", Home: "eu", Epoch: 1, Seq: 9, Memory: []byte("m"), Count: 2,
-				Turns: []session.Turn{{Text: strings.Repeat("x", 600), Reply: "r", Calls: []session.Call{{ID: "1"}}, Continuations: []session.Continuation{{Mode: "m"}},
+				Turns: []*session.Turn{{Text: strings.Repeat("x", 600), Reply: "r", Calls: []session.Call{{ID: "1"}}, Continuations: []session.Continuation{{Mode: "m"}},
 					At: time.UnixMilli(5), DoneAt: time.UnixMilli(6)}},
 				Marks: []session.Mark{{Client: "c", Counter: 1, Seq: 2}}}
 		}
@@ -119,7 +119,7 @@ func TestSumSeesEveryField(t *testing.T) {
 		path := "state"
 		for v.Kind() == reflect.Struct || v.Kind() == reflect.Slice && v.Type() != reflect.TypeFor[[]byte]() {
 			if v.Kind() == reflect.Slice {
-				v = v.Index(0)
+				v = reflect.Indirect(v.Index(0))
 				continue
 			}
 			if v.Type() == reflect.TypeFor[time.Time]() {
@@ -161,8 +161,9 @@ func TestHeldStateThatIsWrong(t *testing.T) {
 			t.Fatalf("first turn: got %+v", r.State)
 		}
 		st := *out.held.get(sid(1))
-		st.Turns = append([]session.Turn(nil), st.Turns...)
-		st.Turns[0].Reply = "what nobody said"
+		wrong := *st.Turns[0]
+		wrong.Reply = "what nobody said"
+		st.Turns = []*session.Turn{&wrong}
 		out.held.drop(sid(1))
 		out.held.put(&st)
 		r := c.propose(out, sayCmd(1, 2, 3))[0]
@@ -179,7 +180,7 @@ func TestHeldIsBounded(t *testing.T) {
 	h := newHeld()
 	large := strings.Repeat("x", 1<<20)
 	for i := range 100 {
-		h.put(&session.State{ID: sid(i), Seq: 1, Turns: []session.Turn{{Reply: large}}})
+		h.put(&session.State{ID: sid(i), Seq: 1, Turns: []*session.Turn{{Reply: large}}})
 	}
 	if n := h.states.Len(); h.bytes > heldBytes || n > 32 || n < 16 {
 		t.Errorf("large states: got %d in %d bytes, want about 31", n, h.bytes)

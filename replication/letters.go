@@ -114,7 +114,7 @@ func appendLetters(page []DeadLetter, st *session.State) []DeadLetter {
 		return page
 	}
 	for i := range st.Turns {
-		t := &st.Turns[i]
+		t := st.Turns[i]
 		if !t.Letter() {
 			continue
 		}

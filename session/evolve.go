@@ -30,8 +30,8 @@ func (s *State) evolve(ev *Event) {
 		s.accepted(ev)
 		return
 	}
-	t, ok := s.Turn(ev.Turn)
-	if !ok {
+	t := s.changed(ev.Turn)
+	if t == nil {
 		return
 	}
 	t.Seq = ev.Seq
@@ -81,13 +81,14 @@ func (s *State) accepted(ev *Event) {
 	if len(s.Turns) >= KeptTurns {
 		s.Turns = slices.Delete(s.Turns, 0, len(s.Turns)-KeptTurns+1)
 	}
-	s.Turns = append(s.Turns, Turn{
+	s.Turns = append(s.Turns, &Turn{
 		ID: ev.Turn, Text: ev.Text, Status: Running, Attempt: ev.Attempt, Runner: ev.Runner, Place: ev.Place,
 		Seq: ev.Seq, At: ev.At, LeaseUntil: ev.Clock + Lease,
 	})
 }
 
 func (s *State) raise(m Mark) {
+	s.Marks = slices.Clone(s.Marks)
 	if i, ok := s.mark(m.Client); ok {
 		s.Marks[i] = m
 		return

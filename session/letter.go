@@ -44,7 +44,7 @@ func (d *decision) retry(b Retry) error {
 		return skein.Fault(skein.CodeConflict, "turn %s was dropped", t.ID)
 	case d.st.Phase == PhaseClosed:
 		return closedFault(d.cmd.Session)
-	case t != &d.st.Turns[len(d.st.Turns)-1]:
+	case t != d.st.Turns[len(d.st.Turns)-1]:
 		return skein.Fault(skein.CodeConflict, "turn %s has a later turn behind it: the conversation has gone on", t.ID)
 	}
 	d.emit(Event{Kind: Retried, Turn: b.Turn, Attempt: b.Attempt})

@@ -26,10 +26,10 @@ func TestProperties(t *testing.T) {
 			if st != nil && rapid.IntRange(0, 9).Draw(t, "expect") > 0 {
 				cmd.Expect = st.Seq
 			}
-			before := fmt.Sprintf("%+v", st)
+			before := show(st)
 			committed := open(st)
 			events, res := Apply(st, cmd, now)
-			if got := fmt.Sprintf("%+v", st); got != before {
+			if got := show(st); got != before {
 				t.Fatalf("%#v changed its input:\n%s\n%s", cmd.Body, before, got)
 			}
 			if (res.Err != nil || res.Duplicate) && len(events) > 0 {
@@ -51,11 +51,25 @@ func TestProperties(t *testing.T) {
 			}
 		}
 		if st != nil {
-			if got, want := fmt.Sprintf("%+v", *Replay(nil, log)), fmt.Sprintf("%+v", *st); got != want {
+			if got, want := show(Replay(nil, log)), show(st); got != want {
 				t.Fatalf("the log replays to\n%s\nnot to\n%s", got, want)
 			}
 		}
 	})
+}
+
+// show prints a state with its turns.
+func show(st *State) string {
+	if st == nil {
+		return "none"
+	}
+	n := *st
+	n.Turns = nil
+	turns := make([]Turn, len(st.Turns))
+	for i, t := range st.Turns {
+		turns[i] = *t
+	}
+	return fmt.Sprintf("%+v %+v", n, turns)
 }
 
 // open copies the open turn.
@@ -78,7 +92,7 @@ func lastDead(st *State) *Turn {
 	}
 	for i := len(st.Turns) - 1; i >= 0; i-- {
 		if st.Turns[i].Status == Dead {
-			return &st.Turns[i]
+			return st.Turns[i]
 		}
 	}
 	return nil
@@ -138,7 +152,7 @@ func check(t *rapid.T, st *State, log []Event, replies map[skein.TurnID]string) 
 	}
 	seen := map[skein.TurnID]bool{}
 	for i := range st.Turns {
-		turn := &st.Turns[i]
+		turn := st.Turns[i]
 		if turn.Status.Open() && i != len(st.Turns)-1 {
 			t.Fatalf("turn %s is open behind a newer one", turn.ID)
 		}

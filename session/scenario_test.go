@@ -201,13 +201,13 @@ func (p *player) apply(body Body, expect skein.Seq, quiet bool) {
 		p.st = res.State
 		return
 	}
-	before := fmt.Sprintf("%+v", p.st)
+	before := show(p.st)
 	events, res := Apply(p.st, cmd, Now{Clock: p.now, Calendar: p.cal})
-	if after := fmt.Sprintf("%+v", p.st); after != before {
+	if after := show(p.st); after != before {
 		p.t.Fatalf("%T changed the state that it was given:\n%s\n%s", body, before, after)
 	}
 	if len(events) > 0 {
-		if got, want := fmt.Sprintf("%+v", *Replay(p.st, events)), fmt.Sprintf("%+v", *res.State); got != want {
+		if got, want := show(Replay(p.st, events)), show(res.State); got != want {
 			p.t.Fatalf("%T replays to\n%s\nnot to\n%s", body, got, want)
 		}
 	}
@@ -260,7 +260,7 @@ func (p *player) state() {
 		fmt.Fprintf(&p.out, "\t%s last=%s subject=%q archived=%t\n", p.st.Phase, p.st.Last.Time().Format(time.DateOnly), p.st.Subject, p.st.Archived)
 	}
 	for i := range p.st.Turns {
-		t := &p.st.Turns[i]
+		t := p.st.Turns[i]
 		fmt.Fprintf(&p.out, "\t%s %s attempt=%d failures=%d runner=%s reply=%q", t.ID, t.Status, t.Attempt, t.Failures, t.Runner, t.Reply)
 		if t.Status == Running {
 			fmt.Fprintf(&p.out, " lease=%s", time.Duration(t.LeaseUntil))

@@ -108,7 +108,7 @@ type Mark struct {
 	Seq     skein.Seq // when it was last raised
 }
 
-// State is one session. A published State is never changed: Apply returns a new one.
+// State is one session. A published State is never changed, nor are its turns, which states share: Apply returns a new one.
 type State struct {
 	ID        skein.SessionID
 	Subject   skein.Subject
@@ -118,7 +118,7 @@ type State struct {
 	Seq       skein.Seq // of the last event
 	Memory    []byte    // what the assistant keeps: slots, where a flow stands
 	Count     uint64    // turns completed
-	Turns     []Turn    // the newest KeptTurns, oldest first; only the last may be open
+	Turns     []*Turn   // the newest KeptTurns, oldest first; only the last may be open
 	Marks     []Mark    // ordered by client
 
 	Phase    Phase
@@ -130,7 +130,7 @@ type State struct {
 func (s *State) Turn(id skein.TurnID) (*Turn, bool) {
 	for i := len(s.Turns) - 1; i >= 0; i-- {
 		if s.Turns[i].ID == id {
-			return &s.Turns[i], true
+			return s.Turns[i], true
 		}
 	}
 	return nil, false
@@ -139,7 +139,7 @@ func (s *State) Turn(id skein.TurnID) (*Turn, bool) {
 // OpenTurn gives the turn that still waits for its reply.
 func (s *State) OpenTurn() (*Turn, bool) {
 	if n := len(s.Turns); n > 0 && s.Turns[n-1].Status.Open() {
-		return &s.Turns[n-1], true
+		return s.Turns[n-1], true
 	}
 	return nil, false
 }
@@ -156,14 +156,22 @@ func (s *State) mark(c skein.ClientID) (int, bool) {
 	})
 }
 
-// clone copies what evolve may write to.
+// clone gives a state whose list of turns evolve may write to. Turns and marks it copies when it changes them.
 func (s *State) clone() *State {
 	n := *s
-	n.Turns = slices.Clone(s.Turns)
-	n.Marks = slices.Clone(s.Marks)
-	if k := len(n.Turns); k > 0 {
-		n.Turns[k-1].Calls = slices.Clone(n.Turns[k-1].Calls)
-		n.Turns[k-1].Continuations = slices.Clone(n.Turns[k-1].Continuations)
-	}
+	n.Turns = append(make([]*Turn, 0, len(s.Turns)+1), s.Turns...) // one more: most changes begin a turn
 	return &n
+}
+
+// changed puts a copy into the place of a turn, for evolve to write to; nil when the turn is not kept.
+func (s *State) changed(id skein.TurnID) *Turn {
+	for i := len(s.Turns) - 1; i >= 0; i-- {
+		if s.Turns[i].ID == id {
+			t := *s.Turns[i]
+			t.Calls, t.Continuations = slices.Clone(t.Calls), slices.Clone(t.Continuations)
+			s.Turns[i] = &t
+			return &t
+		}
+	}
+	return nil
 }

@@ -19,7 +19,7 @@ func (s *State) Sum() uint32 {
 	h.numbers(uint64(s.Epoch), uint64(s.Seq), s.Count, uint64(s.Phase), uint64(s.Last), truth(s.Archived), uint64(len(s.Memory)))
 	h.bytes(s.Memory)
 	for i := range s.Turns {
-		h.turn(&s.Turns[i])
+		h.turn(s.Turns[i])
 	}
 	for i := range s.Marks {
 		h.text(string(s.Marks[i].Client))

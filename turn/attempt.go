@@ -60,7 +60,7 @@ func (a *Attempt) question() Question {
 	}
 	for _, t := range a.base.Turns {
 		if t.Status == session.Completed {
-			q.History = append(q.History, t)
+			q.History = append(q.History, *t)
 		}
 	}
 	if a.turn != nil {
