@@ -17,10 +17,10 @@ var errProtocol = errors.New("protocol fault")
 // take handles what a leg tells; legs that were let go of are not heard.
 func (l *loop) take(ev event) {
 	g := ev.leg
-	if g != l.main && !slices.Contains(l.trials, g) {
+	if !l.holds(g) {
 		return
 	}
-	if ev.frame == nil {
+	if len(ev.frames) == 0 {
 		l.gone(g, ev.err)
 		return
 	}
@@ -28,10 +28,18 @@ func (l *loop) take(ev event) {
 	if g == l.main {
 		l.contact = g.last
 	}
-	if err := l.frame(g, ev.frame); err != nil {
-		l.lose(g, fmt.Errorf("%s: %w", g.addr, err))
+	for _, f := range ev.frames {
+		if err := l.frame(g, f); err != nil {
+			l.lose(g, fmt.Errorf("%s: %w", g.addr, err))
+		}
+		if !l.holds(g) {
+			return
+		}
 	}
 }
+
+// holds reports whether the loop has not let go of a leg.
+func (l *loop) holds(g *leg) bool { return g == l.main || slices.Contains(l.trials, g) }
 
 // frame handles one frame. An error ends the leg, not what is waited for.
 func (l *loop) frame(g *leg, f *wire.ServerFrame) error {

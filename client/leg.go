@@ -31,13 +31,16 @@ type leg struct {
 	heard atomic.Bool
 }
 
-// event is what a leg tells its session's loop: a frame, or with err its end.
+// event is what a leg tells its session's loop: frames that came together, or with err its end.
 type event struct {
-	leg   *leg
-	ch    channel
-	frame *wire.ServerFrame
-	err   error
+	leg    *leg
+	ch     channel
+	frames []*wire.ServerFrame
+	err    error
 }
+
+// maxTogether is how many frames are told at once.
+const maxTogether = 16
 
 // carrier opens channels to nodes: the pool, or a script in tests.
 type carrier interface {
@@ -119,8 +122,18 @@ func (g *leg) read(ctx context.Context, s *Session, ch channel) error {
 		if err != nil {
 			return fmt.Errorf("stream from %s: %w", g.addr, err)
 		}
+		frames := []*wire.ServerFrame{f}
+		for len(frames) < maxTogether && wire.Whole(r) {
+			if f, err = readServer(r); err != nil {
+				break
+			}
+			frames = append(frames, f)
+		}
 		g.heard.Store(true)
-		g.tell(ctx, s, event{ch: ch, frame: f})
+		g.tell(ctx, s, event{ch: ch, frames: frames})
+		if err != nil {
+			return fmt.Errorf("stream from %s: %w", g.addr, err)
+		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}

@@ -77,6 +77,8 @@ limits:
   turns_per_second: 2.5
   burst: 10
   sessions: 32
+memory:
+  gc_percent: 250
 drain: 1m30s
 no_takeover: true
 `)
@@ -112,7 +114,7 @@ no_takeover: true
 			Coordinates: map[skein.Region]node.Coordinates{"eu": {Latitude: 50.11, Longitude: 8.68}, "us": {Latitude: 39.04, Longitude: -77.49}},
 		},
 		Limits: node.Limits{TurnsPerSecond: 2.5, Burst: 10, Sessions: 32},
-		Drain:  90 * time.Second, NoTakeover: true,
+		Drain:  90 * time.Second, NoTakeover: true, GCPercent: 250,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -206,6 +208,7 @@ func TestFaults(t *testing.T) {
 			":16: model.timeout: has no effect without model.url", ":15: limits.burst: has no effect without limits.turns_per_second",
 		}},
 		{"numbers", "limits:\n  turns_per_second: -1\n  sessions: many\n", []string{":16: limits.turns_per_second: \"-1\": want a number", ":17: limits.sessions: \"many\": want a whole number"}},
+		{"percent", "memory: {gc_percent: 5}\n", []string{`:15: memory.gc_percent: "5": want a whole number of percent from 10 to 10000`}},
 		{"truth", "no_takeover: yes\n", []string{`:15: no_takeover: "yes": want true or false`}},
 		{"a password in a URL stays unsaid", "model: {url: 'ftp://u:secret@h'}\n", []string{":15: model.url: want a base URL"}},
 	} {

@@ -225,6 +225,15 @@ func setCount(to *int, it item) error {
 	return nil
 }
 
+func setPercent(to *int, it item) error {
+	n, err := strconv.Atoi(it.text)
+	if err != nil || n < 10 || n > 10_000 {
+		return fmt.Errorf("%.80q: want a whole number of percent from 10 to 10000", it.text)
+	}
+	*to = n
+	return nil
+}
+
 func setGroups(to *int, it item) error {
 	n, err := strconv.Atoi(it.text)
 	if err != nil || n < 1 || n > node.MaxGroups {

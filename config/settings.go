@@ -108,6 +108,9 @@ var settings = [...]setting{
 	{key: "limits.sessions", what: "sessions of one connection",
 		set: func(c *node.Config, it item) error { return setCount(&c.Limits.Sessions, it) }},
 
+	{key: "memory.gc_percent", fallback: "300", what: "how far the heap may grow until garbage is collected, in percent",
+		set: func(c *node.Config, it item) error { return setPercent(&c.GCPercent, it) }},
+
 	{key: "sessions.close_after", what: "how long a session may be idle before it is closed",
 		set: func(c *node.Config, it item) error { return setAge(&c.Retention.CloseAfter, it) }},
 	{key: "sessions.keep", what: "how long the text of a closed session is kept",

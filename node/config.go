@@ -51,6 +51,10 @@ type Config struct {
 	// NoTakeover leaves the open turns of a dead runner alone. It exists to show that tests notice.
 	NoTakeover bool
 
+	// GCPercent is by how much the heap may grow, in percent of what is alive, until garbage is collected; 0: the runtime's
+	// own 100. It is of the whole process, so whoever owns that sets it: Run does not.
+	GCPercent int
+
 	Drain time.Duration // how long a stop waits for running turns; 0: 10 s
 
 	Log *slog.Logger // nil: discard

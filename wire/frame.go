@@ -76,6 +76,13 @@ func ReadFrame(r *bufio.Reader, m proto.Message, limit int) error {
 	return nil
 }
 
+// Whole reports whether r has a whole frame at hand, so that reading it does not wait.
+func Whole(r *bufio.Reader) bool {
+	head, _ := r.Peek(min(r.Buffered(), binary.MaxVarintLen64))
+	n, k := binary.Uvarint(head)
+	return k > 0 && n <= uint64(r.Buffered()-k)
+}
+
 // ReadBody is ReadFrame without decoding. Memory is taken as bytes arrive, not as the length promises.
 func ReadBody(r *bufio.Reader, limit int) ([]byte, error) {
 	n, err := binary.ReadUvarint(r)

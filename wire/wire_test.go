@@ -47,6 +47,23 @@ func TestFrameRoundTrip(t *testing.T) {
 	}
 }
 
+func TestWhole(t *testing.T) {
+	buf, err := AppendFrame(nil, &ServerFrame{Body: &ServerFrame_Piece{Piece: &Piece{Text: strings.Repeat("x", 300)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		n    int // bytes at hand
+		want bool
+	}{{0, false}, {1, false}, {2, false}, {len(buf) - 1, false}, {len(buf), true}, {len(buf) + 1, true}} {
+		r := bufio.NewReader(bytes.NewReader(append(bytes.Clone(buf), 0)[:tt.n]))
+		r.Peek(1) //nolint:errcheck // fills the buffer
+		if got := Whole(r); got != tt.want {
+			t.Errorf("%d of %d bytes: got %v, want %v", tt.n, len(buf), got, tt.want)
+		}
+	}
+}
+
 // slow gives one byte a read.
 type slow struct{ b []byte }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -67,6 +68,9 @@ func runAgent(ctx context.Context, cfg node.Config, flush func()) error {
 	lifeline, err := dev.Lifeline()
 	if err != nil {
 		return err
+	}
+	if os.Getenv("GOGC") == "" && cfg.GCPercent > 0 {
+		debug.SetGCPercent(cfg.GCPercent)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	watched := make(chan struct{})
