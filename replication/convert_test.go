@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/raft"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"pgregory.net/rapid"
 
 	"github.com/skein-mesh/skein"
@@ -148,6 +149,21 @@ func through(t *rapid.T, from, to proto.Message) {
 	}
 }
 
+// eachText calls f for every text of a message, and gives how many there are.
+func eachText(m protoreflect.Message, f func(protoreflect.Message, protoreflect.FieldDescriptor)) (n int) {
+	fields := m.Descriptor().Fields()
+	for i := range fields.Len() {
+		switch d := fields.Get(i); {
+		case d.Kind() == protoreflect.StringKind:
+			f(m, d)
+			n++
+		case d.Kind() == protoreflect.MessageKind && m.Has(d):
+			n += eachText(m.Get(d).Message(), f)
+		}
+	}
+	return n
+}
+
 func TestCommandsWithoutAStoredForm(t *testing.T) {
 	if _, err := commandToWire(&session.Command{Session: "eu~x"}); skein.CodeOf(err) != skein.CodeMalformed {
 		t.Errorf("no body: got %v, want malformed", err)
@@ -158,6 +174,31 @@ func TestCommandsWithoutAStoredForm(t *testing.T) {
 	}
 	if _, err := encodeCommand(w); skein.CodeOf(err) != skein.CodeMalformed {
 		t.Errorf("half a character: got %v, want malformed", err)
+	}
+	accept := func() *wire.Command {
+		return &wire.Command{Session: "eu~x", Body: &wire.Command_Accept{Accept: &wire.CmdAccept{Id: &wire.TurnRef{}, Runner: &wire.Runner{},
+			Place: &wire.Where{}, Reply: &wire.CmdReply{}}}}
+	}
+	if n := eachText(accept().ProtoReflect(), func(protoreflect.Message, protoreflect.FieldDescriptor) {}); n != 10 {
+		t.Errorf("texts of an accept: got %d, want 10", n)
+	}
+	for i := range 10 {
+		c, n := accept(), 0
+		eachText(c.ProtoReflect(), func(m protoreflect.Message, f protoreflect.FieldDescriptor) {
+			if n++; n == i+1 {
+				m.Set(f, protoreflect.ValueOfString("\xff"))
+			}
+		})
+		bad, err := c.MarshalVT()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := encodeCommand(c); skein.CodeOf(err) != skein.CodeMalformed {
+			t.Errorf("accept, text %d: got %v, want malformed", i, err)
+		}
+		if _, err := decodeCommand(bad); err == nil {
+			t.Errorf("accept, text %d: read", i)
+		}
 	}
 	if got, want := eventToWire(&session.Event{Text: "a\xe9\x9e"}).Text, "a\uFFFD"; got != want {
 		t.Errorf("cut reason: got %q, want %q", got, want)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -31,7 +32,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // encodeCommand checks c on the way: a text that is not UTF-8 has no stored form.
 func encodeCommand(c *wire.Command) ([]byte, error) {
-	buf, err := proto.MarshalOptions{Deterministic: true}.Marshal(c)
+	buf, err := marshalCommand(c)
 	if err != nil {
 		return nil, skein.Fault(skein.CodeMalformed, "command of %.80q: a text is not UTF-8", c.Session)
 	}
@@ -39,6 +40,40 @@ func encodeCommand(c *wire.Command) ([]byte, error) {
 		return nil, skein.Fault(skein.CodeTooLarge, "a command has at most %d bytes", maxProposalBytes)
 	}
 	return buf, nil
+}
+
+func marshalCommand(c *wire.Command) ([]byte, error) {
+	if common(c) {
+		return c.MarshalVT()
+	}
+	return proto.MarshalOptions{Deterministic: true}.Marshal(c)
+}
+
+// decodeCommand reads a command that came from another node; like encodeCommand it refuses a text that is not UTF-8.
+func decodeCommand(buf []byte) (*wire.Command, error) {
+	c := &wire.Command{}
+	if c.UnmarshalVT(buf) == nil && common(c) {
+		return c, nil
+	}
+	proto.Reset(c)
+	return c, proto.Unmarshal(buf, c)
+}
+
+// common reports whether c is of the kind that nearly all are, with texts that are UTF-8. The codec without reflection does
+// not look at that.
+func common(c *wire.Command) bool {
+	a := c.GetAccept()
+	if a == nil {
+		return false
+	}
+	id, run, at, reply := a.GetId(), a.GetRunner(), a.GetPlace(), a.GetReply()
+	for _, s := range [...]string{c.GetSession(), a.GetText(), a.GetSubject(), id.GetClient(), run.GetNode(), at.GetNode(), at.GetRegion(),
+		at.GetZone(), reply.GetText(), reply.GetSource()} {
+		if !utf8.ValidString(s) {
+			return false
+		}
+	}
+	return true
 }
 
 // Field numbers of wire.Envelope.

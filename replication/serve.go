@@ -146,8 +146,8 @@ func (g *Group) told() skein.NodeID {
 func (r *request) proposal() (*proposal, error) {
 	p := &proposal{commands: r.commands}
 	for _, buf := range r.commands {
-		c := &wire.Command{}
-		if err := proto.Unmarshal(buf, c); err != nil || c.GetTick() != nil || c.GetCalendar() != nil || c.GetBody() == nil {
+		c, err := decodeCommand(buf)
+		if err != nil || c.GetTick() != nil || c.GetCalendar() != nil || c.GetBody() == nil {
 			return nil, skein.Fault(skein.CodeMalformed, "a forwarded command cannot be read, has no body, or is a clock's")
 		}
 		p.size += len(buf)
@@ -164,7 +164,7 @@ func (s *server) answer(req *request, resp *wire.ProposeResponse, a answer) {
 	for i := range a.results {
 		w := stepToWire(&a.results[i], req.heldAt(i))
 		if w.State != nil {
-			size += proto.Size(w)
+			size += w.SizeVT()
 		}
 		if size += 64; size > wire.MaxNodeFrame-4096 {
 			break // the sender proposes the rest again; what is applied is dropped as a repeat

@@ -9,5 +9,8 @@
 // outside effect is committed as an intent before it happens; an intent that has no outcome is handed to the
 // answerer, which decides, and is never repeated here.
 //
+// A new turn is refused while more of them queue up than reach the log in a fifth of a second, at the rate that is
+// measured while they do. The error says when there will be room, to each of those that are refused another time.
+//
 // The room stores nothing: what must survive is in the Store.
 package turn
