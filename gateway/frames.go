@@ -66,6 +66,9 @@ func (f *framed) read(m *wire.ClientFrame) error {
 	if _, err := f.r.Peek(1); err != nil {
 		return err
 	}
+	if wire.Whole(f.r) { // as nearly always: then there is nothing to wait for
+		return wire.ReadFrame(f.r, m, wire.MaxClientFrame)
+	}
 	return f.readIn(m, wire.MaxClientFrame, frameWithin)
 }
 
