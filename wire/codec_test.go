@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/skein-mesh/skein"
 )
@@ -63,4 +65,90 @@ func FuzzCodecs(f *testing.F) {
 			t.Errorf("written: %v\ngot  %x\nwant %x", err, got, want)
 		}
 	})
+}
+
+// fill sets every field of m, once for each choice of a oneof.
+func fill(m protoreflect.Message, depth int) {
+	fields := m.Descriptor().Fields()
+	for i := range fields.Len() {
+		f := fields.Get(i)
+		if f.Kind() == protoreflect.MessageKind && depth == 0 {
+			continue
+		}
+		switch {
+		case f.IsList() && f.Kind() == protoreflect.MessageKind:
+			fill(m.Mutable(f).List().AppendMutable().Message(), depth-1)
+		case f.IsList():
+			m.Mutable(f).List().Append(scalar(f))
+		case f.Kind() == protoreflect.MessageKind:
+			fill(m.Mutable(f).Message(), depth-1)
+		default:
+			m.Set(f, scalar(f))
+		}
+	}
+}
+
+func scalar(f protoreflect.FieldDescriptor) protoreflect.Value {
+	switch f.Kind() {
+	case protoreflect.StringKind:
+		return protoreflect.ValueOfString(string(f.Name()))
+	case protoreflect.BytesKind:
+		return protoreflect.ValueOfBytes([]byte(f.Name()))
+	case protoreflect.BoolKind:
+		return protoreflect.ValueOfBool(true)
+	case protoreflect.Int64Kind:
+		return protoreflect.ValueOfInt64(int64(f.Number()))
+	case protoreflect.Uint64Kind:
+		return protoreflect.ValueOfUint64(uint64(f.Number()))
+	default:
+		return protoreflect.ValueOfUint32(uint32(f.Number()))
+	}
+}
+
+// TestCodecsKnowEveryField: a message that was changed and generated with one codec only would lose what is new.
+func TestCodecsKnowEveryField(t *testing.T) {
+	for _, file := range []protoreflect.FileDescriptor{File_client_proto, File_store_proto} {
+		for i := range file.Messages().Len() {
+			kind, err := protoregistry.GlobalTypes.FindMessageByName(file.Messages().Get(i).FullName())
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkFields(t, kind)
+			for j := range kind.Descriptor().Oneofs().Len() {
+				for k := range kind.Descriptor().Oneofs().Get(j).Fields().Len() {
+					checkFields(t, kind, kind.Descriptor().Oneofs().Get(j).Fields().Get(k))
+				}
+			}
+		}
+	}
+}
+
+// checkFields holds the codecs against each other for a message with all fields, and of its oneof the given one.
+func checkFields(t *testing.T, kind protoreflect.MessageType, chosen ...protoreflect.FieldDescriptor) {
+	t.Helper()
+	m := kind.New()
+	fill(m, 3)
+	for _, f := range chosen {
+		if f.Kind() == protoreflect.MessageKind {
+			fill(m.Mutable(f).Message(), 3)
+		} else {
+			m.Set(f, scalar(f))
+		}
+	}
+	want, err := proto.MarshalOptions{Deterministic: true}.Marshal(m.Interface())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, ok := kind.New().Interface().(coded)
+	if !ok {
+		t.Errorf("%s has no codec of its own: run make generate", kind.Descriptor().Name())
+		return
+	}
+	if err := ours.UnmarshalVT(want); err != nil || !proto.Equal(ours, m.Interface()) {
+		t.Errorf("%s is read as %v, %v, want %v: run make generate", kind.Descriptor().Name(), ours, err, m.Interface())
+	}
+	got := make([]byte, ours.SizeVT())
+	if _, err := ours.MarshalToSizedBufferVT(got); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%s is written as %x, %v, want %x: run make generate", kind.Descriptor().Name(), got, err, want)
+	}
 }
