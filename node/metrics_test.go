@@ -73,7 +73,7 @@ func TestMetricsOfANode(t *testing.T) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		m := nodetest.NewWith(t, "eu=a,b,c", 1, func(c *node.Config) { c.Files.AdminToken = token })
+		m := nodetest.NewWith(t, "eu=a,b,c", 1, func(c *node.Config) { c.Files.AdminToken, c.Groups = token, 8 })
 		defer m.Close()
 		leader := m.Leader("eu")
 		var at netip.Addr
@@ -85,7 +85,8 @@ func TestMetricsOfANode(t *testing.T) {
 		var got map[string]string
 		m.Eventually("three members", 10*time.Second, func() bool {
 			got = scrape(t, m.Net.Host(netip.MustParseAddr("10.0.9.9")), netip.AddrPortFrom(at, 8080))
-			return got[`skein_members{region="eu",status="alive"}`] == "3" && got[`skein_group_survives_zone{group="0"}`] == "1"
+			return got[`skein_members{region="eu",status="alive"}`] == "3" && got[`skein_group_survives_zone{group="0"}`] == "1" &&
+				got["skein_mesh_connections"] == "2" // one with each other node, for all groups
 		})
 		for name, want := range map[string]string{
 			`skein_members{region="eu",status="dead"}`: "0", `skein_group_leader{group="0"}`: "1", `skein_group_voter{group="0"}`: "1",
@@ -99,6 +100,11 @@ func TestMetricsOfANode(t *testing.T) {
 		for _, name := range []string{`skein_group_term{group="0"}`, `skein_group_applied_index{group="0"}`, "skein_mesh_tethers", "skein_mesh_connections"} {
 			if v := got[name]; v == "" || v == "0" {
 				t.Errorf("%s is %q", name, v)
+			}
+		}
+		for number, want := range map[string]string{"7": "3", "8": ""} {
+			if name := `skein_group_voters{group="` + number + `"}`; got[name] != want {
+				t.Errorf("%s is %q, want %q", name, got[name], want)
 			}
 		}
 		doc := documented(t)
