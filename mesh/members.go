@@ -34,7 +34,7 @@ func (m *Mesh) Changed() <-chan struct{} { return m.snapshot.Load().changed }
 // SetDraining tells the others whether this node takes new turns.
 func (m *Mesh) SetDraining(on bool) { m.setSelf(func(s *Member) { s.Draining = on }) }
 
-// SetVoter tells the others whether this node votes in its region's group; a voter also takes part in the pool
+// SetVoter tells the others whether this node votes in a group of its region; a voter also takes part in the pool
 // across regions.
 func (m *Mesh) SetVoter(on bool) { m.setSelf(func(s *Member) { s.Voter = on }) }
 

@@ -28,7 +28,7 @@ type Config struct {
 	Seeds     []netip.AddrPort // gossip addresses of nodes of this region; empty on the first
 	Abroad    []netip.AddrPort // global gossip addresses of nodes of other regions
 
-	// Voters are the nodes that form the region's group when it is created; read only when Dir is empty.
+	// Voters are the nodes that form the region's groups when it is created; read only when Dir is empty.
 	// Every one of them must list the same. Later changes follow the membership.
 	Voters []skein.NodeID
 

@@ -52,7 +52,7 @@ func answerOne(conn net.Conn, ask proto.Message, f func() proto.Message) error {
 	return nil
 }
 
-// handleRun begins the attempts that the group's leader gives to this node.
+// handleRun begins the attempts that the leader of a session's group gives to this node.
 func (n *Node) handleRun(ctx context.Context, _ skein.NodeID, conn net.Conn) {
 	var ask wire.RunRequest
 	err := answerOne(conn, &ask, func() proto.Message {
