@@ -189,4 +189,3 @@ func (c *regionCluster) propose(m *regionMember, cmds ...session.Command) []sess
 	}
 	return results
 }
-
