@@ -11,6 +11,8 @@ import (
 	_ "time/tzdata" // timezones of definitions, on hosts that have no zone files
 
 	"github.com/skein-mesh/skein"
+	understanding "github.com/skein-mesh/skein/assistant/intent"
+	"github.com/skein-mesh/skein/assistant/retrieval"
 	"github.com/skein-mesh/skein/inference"
 	"github.com/skein-mesh/skein/session"
 )
@@ -23,12 +25,12 @@ var ErrFinal = errors.New("assistant: no attempt can answer this")
 
 // Assistant answers the turns of one definition. It is read-only and may be used by many goroutines at once.
 type Assistant struct {
-	def        *definition
-	classifier *classifier
-	library    *library
-	lexicon    *lexicon
-	deps       Deps
-	offline    bool // a test: mocks answer without their delay
+	def     *definition
+	intents *understanding.Model
+	library *retrieval.Index
+	lexicon *lexicon
+	deps    Deps
+	offline bool // a test: mocks answer without their delay
 }
 
 // Deps are what an assistant reaches outside. The zero value answers from flows, mocks and FAQ alone.
@@ -81,7 +83,11 @@ func Parse(name string, data []byte) (*Assistant, error) {
 		d.faults.sort()
 		return nil, d.faults
 	}
-	return &Assistant{def: def, classifier: def.learn(), library: newLibrary(def), lexicon: newLexicon()}, nil
+	intents, err := def.learn()
+	if err != nil {
+		return nil, err
+	}
+	return &Assistant{def: def, intents: intents, library: newLibrary(def), lexicon: newLexicon()}, nil
 }
 
 // Shop gives the assistant of the embedded example, a shop for running shoes in English and Chinese.

@@ -1,6 +1,10 @@
 package assistant
 
-import "strings"
+import (
+	"strings"
+
+	words "github.com/skein-mesh/skein/assistant/text"
+)
 
 // Phrases that every conversation has. A message is compared by whole words, or whole characters in Chinese.
 type phrase uint8
@@ -41,6 +45,21 @@ const another = "another|different|other|someone else's|new one|另一个|另外
 // anaphors point to what was talked about.
 const anaphors = "it|that|this|those|these|them|那款|这款|那双|这双|那个|这个|它|那种|这种|该款|同款"
 
+// hasher is FNV-1a over 64 bits (draft-eastlake-fnv, section 4).
+type hasher uint64
+
+// noHash is the hash of nothing.
+const noHash hasher = 14695981039346656037
+
+func (h hasher) byte(b byte) hasher { return (h ^ hasher(b)) * 1099511628211 }
+
+func (h hasher) text(s string) hasher {
+	for i := range len(s) {
+		h = h.byte(s[i])
+	}
+	return h
+}
+
 // lexicon finds phrases in a message by the hashes of their tokens.
 type lexicon struct {
 	classes   map[hasher]phrase
@@ -64,11 +83,11 @@ func newLexicon() *lexicon {
 // add takes a list of phrases in; one that is known keeps its class.
 func (l *lexicon) add(to map[hasher]phrase, list string, class phrase) {
 	for p := range strings.SplitSeq(list, "|") {
-		ts := tokens(lower(clean(p)), nil)
+		ts := read(p).Tokens
 		l.maxTokens = max(l.maxTokens, len(ts))
-		h := newHash(phraseUnit)
+		h := noHash
 		for _, t := range ts {
-			h = h.text(t.text).byte(' ')
+			h = h.text(t.Text).byte(' ')
 		}
 		if _, ok := to[h]; !ok {
 			to[h] = class
@@ -77,13 +96,13 @@ func (l *lexicon) add(to map[hasher]phrase, list string, class phrase) {
 }
 
 // longest gives the class and the length of the longest phrase that ts begins with.
-func (l *lexicon) longest(ts []token, in map[hasher]phrase) (phrase, int) {
-	h, found, n := newHash(phraseUnit), noPhrase, 1
+func (l *lexicon) longest(ts []words.Token, in map[hasher]phrase) (phrase, int) {
+	h, found, n := noHash, noPhrase, 1
 	for i, t := range ts[:min(l.maxTokens, len(ts))] {
-		if t.entity {
+		if t.Kind == words.Entity {
 			break
 		}
-		h = h.text(t.text).byte(' ')
+		h = h.text(t.Text).byte(' ')
 		if p, ok := in[h]; ok {
 			found, n = p, i+1
 		}
@@ -92,7 +111,7 @@ func (l *lexicon) longest(ts []token, in map[hasher]phrase) (phrase, int) {
 }
 
 // find calls f for each phrase from the left, the longest first, with its tokens; noPhrase for a token that begins none.
-func (l *lexicon) find(ts []token, f func(p phrase, ts []token)) {
+func (l *lexicon) find(ts []words.Token, f func(p phrase, ts []words.Token)) {
 	for len(ts) > 0 {
 		p, n := l.longest(ts, l.classes)
 		f(p, ts[:n])
@@ -101,7 +120,7 @@ func (l *lexicon) find(ts []token, f func(p phrase, ts []token)) {
 }
 
 // has reports whether any run of tokens is in a set.
-func (l *lexicon) has(ts []token, in map[hasher]phrase) bool {
+func (l *lexicon) has(ts []words.Token, in map[hasher]phrase) bool {
 	for i := range ts {
 		if p, _ := l.longest(ts[i:], in); p != noPhrase {
 			return true

@@ -147,9 +147,9 @@ func TestEntities(t *testing.T) {
 		{"it's torn, not thorn", "[reason=damaged]"}, {"size 42.", "[size=42]"}, {"142 or 420", "[]"}, {"Ｒｕｎｎｅｒ　Ｘ", "[shoe=runner_x]"}, {"不合适", "[reason=not_fitting]"},
 	}
 	for _, tt := range tests {
-		cleaned := clean(tt.text)
+		m := read(tt.text)
 		var got []string
-		for _, m := range resolve(a.def.find(cleaned, lower(cleaned)), "") {
+		for _, m := range resolve(a.def.find(m), "") {
 			got = append(got, m.entity.name+"="+m.value)
 		}
 		if fmt.Sprint(got) != tt.want {

@@ -5,9 +5,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
+	"github.com/skein-mesh/skein/assistant/gazetteer"
+	words "github.com/skein-mesh/skein/assistant/text"
 )
 
 // entity is a kind of thing that a message can mention, found by a regular expression or in a list.
@@ -18,13 +19,10 @@ type entity struct {
 	group     int    // submatch that is the value; 0: the whole match
 	normalize string // "", "upper", "lower"
 	when      *expr
-	starts    map[rune][]synonym // by first rune of the folded word, longest first
+	list      *gazetteer.Matcher // nil: none
+	values    []string           // of the words of the list
+	fuzzy     int                // errors that a word of the list may have
 	names     map[string]map[string]string
-}
-
-type synonym struct {
-	word  string
-	value string
 }
 
 // mention is an entity found in a message, at bytes start to end of the cleaned text.
@@ -41,19 +39,28 @@ func (d *decoder) entities(n ast.Node, def *definition) {
 			return
 		}
 		what := "entity " + e.key
-		ent := &entity{name: e.key, order: i, starts: map[rune][]synonym{}, names: map[string]map[string]string{}}
+		ent := &entity{name: e.key, order: i, names: map[string]map[string]string{}}
 		def.entities = append(def.entities, ent)
 		if s, ok := scalar(e.val); ok {
 			d.fault(e.val, "%s: %q is not yet supported by this version; want regex or list", what, s)
 			continue
 		}
+		var list ast.Node
 		d.object(e.val, what, append([]field{
 			{"regex", func(n ast.Node) { d.regex(n, what, ent) }},
 			{"normalize", func(n ast.Node) { ent.normalize = d.choice(n, what+": normalize", "upper", "lower") }},
-			{"list", func(n ast.Node) { d.synonyms(n, what, ent) }},
+			{"list", func(n ast.Node) { list = n }},
+			{"fuzzy", func(n ast.Node) {
+				if ent.fuzzy = d.integer(n, what+": fuzzy", 0); ent.fuzzy > gazetteer.MaxErrors {
+					d.fault(n, "%s: fuzzy: want 0 to %d errors", what, gazetteer.MaxErrors)
+				}
+			}},
 			{"when", func(n ast.Node) { ent.when = d.expr(n, what+": when", []string{"asked", "intent", "flow"}) }},
-		}, later("fuzzy", "learn", "roles")...)...)
-		if ent.re == nil && len(ent.starts) == 0 {
+		}, later("learn", "roles")...)...)
+		if list != nil {
+			d.synonyms(list, what, ent)
+		}
+		if ent.re == nil && list == nil {
 			d.fault(e.at, "%s: neither regex nor list", what)
 		}
 	}
@@ -77,38 +84,45 @@ func (d *decoder) regex(n ast.Node, what string, ent *entity) {
 }
 
 func (d *decoder) synonyms(n ast.Node, what string, ent *entity) {
-	count := 0
+	var list []gazetteer.Word
 	for _, v := range d.entries(n, what+": list") {
 		ent.names[v.key] = map[string]string{}
+		ent.values = append(ent.values, v.key)
 		for _, l := range d.entries(v.val, what+": "+v.key) {
 			for i, w := range d.list(l.val, what+": "+v.key) {
-				word := lower(clean(w))
-				if count++; word == "" || len(word) > maxExample || count > maxSynonyms {
-					d.fault(l.val, "%s: %s: an empty or too long synonym, or more than %d", what, v.key, maxSynonyms)
+				if len(list) >= maxSynonyms {
+					d.fault(l.val, "%s: %s: more than %d synonyms", what, v.key, maxSynonyms)
+					return
+				}
+				word := gazetteer.Word{Text: w, Value: len(ent.values) - 1}
+				if _, err := gazetteer.New([]gazetteer.Word{word}, 0); err != nil {
+					d.fault(l.val, "%s: %s: %v", what, v.key, err)
 					return
 				}
 				if i == 0 {
 					ent.names[v.key][l.key] = w
 				}
-				first, _ := utf8.DecodeRuneInString(word)
-				ent.starts[first] = append(ent.starts[first], synonym{word: word, value: v.key})
+				list = append(list, word)
 			}
 		}
 	}
-	for _, s := range ent.starts {
-		slices.SortStableFunc(s, func(a, b synonym) int { return cmp.Compare(len(b.word), len(a.word)) })
+	var err error
+	if ent.list, err = gazetteer.New(list, min(ent.fuzzy, gazetteer.MaxErrors)); err != nil {
+		d.fault(n, "%s: %v", what, err)
 	}
 }
 
-// find gives every mention in a message; folded is cleaned in lower case, byte for byte as long.
-func (def *definition) find(cleaned, folded string) []mention {
+// find gives every mention in a message.
+func (def *definition) find(m *words.Message) []mention {
 	var found []mention
 	for _, e := range def.entities {
 		if e.re != nil {
-			found = e.matches(cleaned, found)
+			found = e.matches(m.Plain, found)
 		}
-		if len(e.starts) > 0 {
-			found = e.listed(folded, found)
+		if e.list != nil {
+			for _, w := range e.list.Find(m) {
+				found = append(found, mention{entity: e, value: e.values[w.Value], start: w.Start, end: w.End})
+			}
 		}
 	}
 	return found
@@ -130,33 +144,6 @@ func (e *entity) matches(s string, found []mention) []mention {
 		found = append(found, mention{entity: e, value: v, start: loc[0], end: loc[1]})
 	}
 	return found
-}
-
-func (e *entity) listed(s string, found []mention) []mention {
-	prev, next := rune(' '), 0
-	for i, r := range s {
-		before := prev
-		prev = r
-		if i < next {
-			continue
-		}
-		for _, w := range e.starts[r] {
-			if !strings.HasPrefix(s[i:], w.word) || !bordered(before, r, s[i+len(w.word):], w.word) {
-				continue
-			}
-			next = i + len(w.word)
-			found = append(found, mention{entity: e, value: w.value, start: i, end: next})
-			break
-		}
-	}
-	return found
-}
-
-// bordered reports whether a word of a list stands alone; Chinese needs no border.
-func bordered(before, first rune, after, word string) bool {
-	last, _ := utf8.DecodeLastRuneInString(word)
-	following, n := utf8.DecodeRuneInString(after)
-	return !(wordRune(first) && wordRune(before)) && !(n > 0 && wordRune(last) && wordRune(following))
 }
 
 // resolve drops mentions that overlap a longer one; of equally long ones that of the asked entity stays, then

@@ -106,14 +106,14 @@ func TestHeldOut(t *testing.T) {
 		if got.Source == h.want {
 			right++
 			if testing.Verbose() && h.want == "fallback" {
-				_, score := a.library.find(a.def.masked(h.text))
-				t.Logf("%q: guess %+v, faq %.2f", h.text, a.classifier.classify(a.def.masked(h.text)), score)
+				_, score := a.find(a.def.masked(h.text))
+				t.Logf("%q: guess %+v, faq %.2f", h.text, a.classify(a.def.masked(h.text)), score)
 			}
 			continue
 		}
 		ts := a.def.masked(h.text)
-		e, score := a.library.find(ts)
-		t.Logf("%q: got %s, want %s (guess %+v, faq %d %.2f)", h.text, got.Source, h.want, a.classifier.classify(ts), e, score)
+		e, score := a.find(ts)
+		t.Logf("%q: got %s, want %s (guess %+v, faq %d %.2f)", h.text, got.Source, h.want, a.classify(ts), e, score)
 	}
 	if share := float64(right) / float64(len(heldOut)); share < 0.85 {
 		t.Errorf("understood %.3f of the sentences that no example has, want at least 0.85", share)

@@ -16,10 +16,9 @@ type intent struct {
 	examples []string
 }
 
-// Classes of the classifier beside the intents of a definition.
 const (
-	faqClass        = "faq:" // begins the class of an entry of the FAQ
-	classOutOfScope = "out_of_scope"
+	faqClass   = "faq:"         // begins the class of an entry of the FAQ
+	outOfScope = "out_of_scope" // the intent whose examples are what the assistant does not know
 )
 
 var markedSpan = regexp.MustCompile(`\[([^\]\[]{1,200})\]\(([a-zA-Z0-9_]{1,64})\)`)
@@ -88,39 +87,6 @@ func (def *definition) intent(name string) *intent {
 		}
 	}
 	return nil
-}
-
-// learn builds the classifier from all examples and the questions of the FAQ, each entry a class of its own.
-func (def *definition) learn() *classifier {
-	classes := make([]string, 0, len(def.intents)+1)
-	var examples []example
-	add := func(class int, sentences []string) {
-		for _, s := range sentences {
-			if ts := def.masked(s); len(ts) > 0 {
-				examples = append(examples, example{int32(class), ts})
-			}
-		}
-	}
-	for _, in := range def.intents {
-		switch {
-		case in.builtin && (in.name == "affirm" || in.name == "deny" || in.name == "cancel"):
-			continue // read from their phrases: as a class they would draw every sentence with a no
-		}
-		classes = append(classes, in.name)
-		add(len(classes)-1, in.examples)
-	}
-	for _, f := range def.faq {
-		classes = append(classes, faqClass+f.id)
-		add(len(classes)-1, f.questions)
-	}
-	return train(classes, examples)
-}
-
-// masked gives the tokens of a sentence with its entities in place of what they stand for.
-func (def *definition) masked(s string) []token {
-	cleaned := clean(s)
-	folded := lower(cleaned)
-	return tokens(folded, resolve(def.find(cleaned, folded), ""))
 }
 
 // flowFor gives the flow that an intent starts.

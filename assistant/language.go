@@ -1,6 +1,10 @@
 package assistant
 
-import "slices"
+import (
+	"slices"
+
+	words "github.com/skein-mesh/skein/assistant/text"
+)
 
 // The languages that this version understands.
 const (
@@ -14,16 +18,16 @@ var neutral = set("ok okay hi hello hey bye vip app sms wifi usb kg cm")
 // spoken gives the language of a message by its script: any Chinese character makes it Chinese, a Latin word
 // English. Entities do not count, since order numbers and product names are the same in both. "" when the
 // message does not tell.
-func spoken(ts []token) string {
+func spoken(ts []words.Token) string {
 	latin := false
 	for _, t := range ts {
-		if t.han {
+		if t.Kind == words.Han {
 			return chinese
 		}
-		if t.entity || neutral[t.text] {
+		if t.Kind == words.Entity || neutral[t.Text] {
 			continue
 		}
-		latin = latin || t.text[0] >= 'a' && t.text[0] <= 'z'
+		latin = latin || t.Text[0] >= 'a' && t.Text[0] <= 'z'
 	}
 	if latin {
 		return english
@@ -32,7 +36,7 @@ func spoken(ts []token) string {
 }
 
 // language decides in which language a turn is answered.
-func (a *Assistant) language(ts []token, remembered string) string {
+func (a *Assistant) language(ts []words.Token, remembered string) string {
 	if l := spoken(ts); slices.Contains(a.def.languages, l) {
 		return l
 	}

@@ -3,13 +3,15 @@ package assistant
 import (
 	"slices"
 	"strings"
+
+	words "github.com/skein-mesh/skein/assistant/text"
 )
 
 // heard is what is understood of a message before the conversation is looked at.
 type heard struct {
 	cleaned, folded string
-	all             []mention // whatever its conditions
-	tokens          []token   // entities in place of their text
+	all             []mention     // whatever its conditions
+	tokens          []words.Token // entities in place of their text
 	guess           guess
 	sense           sense
 }
@@ -26,11 +28,11 @@ type sense struct {
 
 func (t *turn) listen() {
 	h := &t.heard
-	h.cleaned = clean(t.in.Text)
-	h.folded = lower(h.cleaned)
-	h.all = resolve(t.a.def.find(h.cleaned, h.folded), t.askedEntity())
-	h.tokens = tokens(h.folded, h.all)
-	h.guess = t.a.classifier.classify(h.tokens)
+	m := read(t.in.Text)
+	h.cleaned, h.folded = m.Plain, m.Folded
+	h.all = resolve(t.a.def.find(m), t.askedEntity())
+	h.tokens = mask(m, h.all)
+	h.guess = t.a.classify(h.tokens)
 	h.sense = t.a.sense(h)
 	t.lang = t.a.language(h.tokens, t.mem.Language)
 	if h.guess.sure() && !strings.HasPrefix(h.guess.intent, faqClass) {
@@ -52,8 +54,8 @@ func (t *turn) askedEntity() string {
 func (a *Assistant) sense(h *heard) sense {
 	var count [butPhrase + 1]int
 	entities, first := 0, noPhrase
-	a.lexicon.find(h.tokens, func(p phrase, ts []token) {
-		if ts[0].entity {
+	a.lexicon.find(h.tokens, func(p phrase, ts []words.Token) {
+		if ts[0].Kind == words.Entity {
 			entities++
 			return
 		}

@@ -123,7 +123,7 @@ func (t *turn) digress(waiting *flow) digression {
 	if waiting != nil && g.confidence < interruptConfidence {
 		return digression{nil, -1}
 	}
-	if g.sure() && !isFAQ && g.intent != classOutOfScope {
+	if g.sure() && !isFAQ {
 		if f := t.a.def.flowFor(g.intent); f != nil && f != waiting {
 			return digression{f, -1}
 		}
@@ -131,7 +131,7 @@ func (t *turn) digress(waiting *flow) digression {
 			return digression{nil, -1}
 		}
 	}
-	entry, score := t.a.library.find(t.heard.tokens)
+	entry, score := t.a.find(t.heard.tokens)
 	if isFAQ && g.sure() {
 		return digression{nil, t.a.def.faqAt(id)}
 	}

@@ -36,6 +36,7 @@ func intents(train []labelled, outside []labelled) (*intent.Model, string, error
 	note := fmt.Sprintf("trained in %.1f s on %d cores (%.1f s of CPU)", time.Since(start).Seconds(), set.Workers, (cpu() - used).Seconds())
 	note += fmt.Sprintf(", heap %.1f MB", float64(heap()-before)/1e6)
 	runtime.KeepAlive(m)
+	runtime.KeepAlive(&set) // or its tokens would be taken off what the model keeps
 	return m, note, nil
 }
 
