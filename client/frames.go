@@ -66,10 +66,10 @@ func (l *loop) frame(g *leg, f *wire.ServerFrame) error {
 		return l.onPiece(g, b.Piece)
 	case *wire.ServerFrame_Completed:
 		return l.onCompleted(g, b.Completed)
-	case *wire.ServerFrame_History:
-		if l.hist != nil {
+	case *wire.ServerFrame_History, *wire.ServerFrame_Closed, *wire.ServerFrame_Said:
+		if l.asked != nil && l.asked.fits(f) {
 			l.win(g)
-			l.finishHistory(readHistory(b.History))
+			l.finishQuestion(result{frame: f})
 		}
 	}
 	return nil // a kind that a newer node knows is passed over

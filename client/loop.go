@@ -19,7 +19,7 @@ type loop struct {
 
 	opening chan<- error // waits for the first Opened; nil afterwards
 	turn    *Turn
-	hist    *historyCall
+	asked   *question
 
 	opened bool
 	seen   skein.Seq // newest sequence number
@@ -66,8 +66,8 @@ func (l *loop) run() {
 			l.onTime(time.Now())
 		case <-l.turnDone():
 			l.finishTurn(l.cut(l.turn.ctx))
-		case <-l.histDone():
-			l.finishHistory(historyResult{err: l.cut(l.hist.ctx)})
+		case <-l.questionDone():
+			l.finishQuestion(result{err: l.cut(l.asked.ctx)})
 		}
 	}
 	l.finishAll(ErrClosed)
@@ -83,11 +83,11 @@ func (l *loop) turnDone() <-chan struct{} {
 	return l.turn.ctx.Done()
 }
 
-func (l *loop) histDone() <-chan struct{} {
-	if l.hist == nil {
+func (l *loop) questionDone() <-chan struct{} {
+	if l.asked == nil {
 		return nil
 	}
-	return l.hist.ctx.Done()
+	return l.asked.ctx.Done()
 }
 
 // cut is the error of a call whose context ended: with the last fault, which may have been the reason to wait.
@@ -98,7 +98,7 @@ func (l *loop) cut(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", context.Cause(ctx), l.lastErr)
 }
 
-func (l *loop) busy() bool { return l.opening != nil || l.turn != nil || l.hist != nil }
+func (l *loop) busy() bool { return l.opening != nil || l.turn != nil || l.asked != nil }
 
 func (l *loop) legs() []*leg {
 	if l.main == nil {

@@ -29,10 +29,10 @@ func (l *loop) start(ctx context.Context, id skein.TurnID, text string) (*Turn, 
 	return l.turn, nil
 }
 
-// ask begins a history request.
-func (l *loop) ask(h *historyCall) {
-	l.hist = h
-	l.begin(h.frame())
+// ask begins a question.
+func (l *loop) ask(q *question) {
+	l.asked = q
+	l.begin(q.frame)
 }
 
 // begin sends a new request where it is answered soonest: on the legs that are being tried, on the main leg,
@@ -81,8 +81,8 @@ func (l *loop) pending() []*wire.ClientFrame {
 	if l.turn != nil {
 		fs = append(fs, l.turnFrame())
 	}
-	if l.hist != nil {
-		fs = append(fs, l.hist.frame())
+	if l.asked != nil {
+		fs = append(fs, l.asked.frame)
 	}
 	return fs
 }
@@ -95,17 +95,17 @@ func (l *loop) finishAll(err error) {
 		l.opening <- err
 		l.opening = nil
 	}
-	if l.hist != nil {
-		l.finishHistory(historyResult{err: err})
+	if l.asked != nil {
+		l.finishQuestion(result{err: err})
 	}
 	if l.turn != nil {
 		l.finishTurn(err)
 	}
 }
 
-func (l *loop) finishHistory(r historyResult) {
-	l.hist.res <- r
-	l.hist = nil
+func (l *loop) finishQuestion(r result) {
+	l.asked.res <- r
+	l.asked = nil
 	l.rest()
 }
 

@@ -28,9 +28,9 @@ type Session struct {
 	cancel context.CancelCauseFunc
 	ended  chan struct{} // closed when the loop has ended
 
-	calls   chan func(*loop) // what the loop is asked to do
-	events  chan event       // what legs tell the loop
-	history chan struct{}    // holds one token: one history request at a time
+	calls  chan func(*loop) // what the loop is asked to do
+	events chan event       // what legs tell the loop
+	asking chan struct{}    // holds one token: one question at a time
 
 	mu   sync.Mutex // guards the fields below
 	id   skein.SessionID
@@ -45,7 +45,7 @@ func (c *Client) Open(ctx context.Context, session string, opt Options) (*Sessio
 	}
 	s := &Session{
 		c: c, name: session, opt: opt, ended: make(chan struct{}),
-		calls: make(chan func(*loop)), events: make(chan event), history: make(chan struct{}, 1),
+		calls: make(chan func(*loop)), events: make(chan event), asking: make(chan struct{}, 1),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
 	opened := make(chan error, 1)

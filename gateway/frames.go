@@ -108,6 +108,8 @@ func (f *framed) next(o session.Opening) (request, error) {
 		return request{asks: h}, nil
 	case *wire.ClientFrame_Close:
 		return request{ends: &endRequest{expect: skein.Seq(b.Close.GetExpect())}}, nil
+	case *wire.ClientFrame_Said:
+		return request{said: saidAsked(b.Said)}, nil
 	case *wire.ClientFrame_Open:
 		return request{}, skein.Fault(skein.CodeMalformed, "a stream is opened once")
 	}
@@ -158,17 +160,20 @@ func (f frameForm) fault(turn skein.TurnID, err error) []byte { return frame(fau
 func (f frameForm) history(p page) []byte {
 	h := &wire.History{Next: uint64(p.next)}
 	for i := range p.events {
-		e := &p.events[i]
-		w := &wire.HistoryEvent{
-			Seq: uint64(e.Seq), Kind: e.Kind.String(), AtMs: e.At.UnixMilli(), Attempt: uint32(e.Attempt),
-			Text: e.Text, Source: e.Source, Where: wire.FromPlace(e.Place), Tool: e.Call.Tool,
-		}
-		if e.Turn != (skein.TurnID{}) {
-			w.Id = wire.Ref(e.Turn)
-		}
-		h.Events = append(h.Events, w)
+		h.Events = append(h.Events, wireEvent(&p.events[i]))
 	}
 	return frame(&wire.ServerFrame{Body: &wire.ServerFrame_History{History: h}})
+}
+
+func wireEvent(e *session.Event) *wire.HistoryEvent {
+	w := &wire.HistoryEvent{
+		Seq: uint64(e.Seq), Kind: e.Kind.String(), AtMs: e.At.UnixMilli(), Attempt: uint32(e.Attempt),
+		Text: e.Text, Source: e.Source, Where: wire.FromPlace(e.Place), Tool: e.Call.Tool,
+	}
+	if e.Turn != (skein.TurnID{}) {
+		w.Id = wire.Ref(e.Turn)
+	}
+	return w
 }
 
 func (f frameForm) closed(st *session.State) []byte {

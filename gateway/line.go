@@ -20,20 +20,22 @@ type form interface {
 	alive(u session.Update) []byte // nothing new, but the node lives; u has the turn and how far it is
 	history(p page) []byte
 	closed(st *session.State) []byte
+	said(found session.Findings) []byte
 	fault(turn skein.TurnID, err error) []byte // the zero id: about the line, which then ends
 	peers(list []Peer) []byte
 	goAway(list []Peer) []byte
 }
 
-// request is what a client asks on a line: a turn, a page of the history when asks is set, or an end when ends is.
+// request is what a client asks on a line: a turn, or the one of the others that is set.
 type request struct {
 	message session.Message
 	asks    *historyRequest
 	ends    *endRequest
+	said    *session.Query // without its subject
 }
 
 // turn reports whether a turn is asked for.
-func (r request) turn() bool { return r.asks == nil && r.ends == nil }
+func (r request) turn() bool { return r.asks == nil && r.ends == nil && r.said == nil }
 
 type endRequest struct{ expect skein.Seq }
 
@@ -240,7 +242,11 @@ func (l *line) serve(ctx context.Context, r request) {
 
 // other answers what is no turn.
 func (l *line) other(ctx context.Context, r request) ([]byte, error) {
-	if r.ends != nil {
+	switch {
+	case r.said != nil:
+		found, err := l.g.said(ctx, l.sess, l.o, *r.said)
+		return l.form.said(found), err
+	case r.ends != nil:
 		st, err := l.g.endSession(ctx, l.sess, l.o, r.ends.expect)
 		if err != nil {
 			return nil, err

@@ -10,6 +10,9 @@ import (
 	"github.com/skein-mesh/skein/session"
 )
 
+// maxSaidHTTP bounds the texts of one page, in bytes.
+const maxSaidHTTP = 1 << 20
+
 // saidPageJSON is one page of what a subject said.
 type saidPageJSON struct {
 	Said []saidJSON `json:"said"`
@@ -69,7 +72,7 @@ func (g *Gateway) getSaid(w http.ResponseWriter, r *http.Request, who caller) er
 	if err := g.opens.allow(who.subject, who.started); err != nil {
 		return err
 	}
-	q.Subject = who.subject
+	q.Subject, q.Bytes = who.subject, maxSaidHTTP
 	ctx, cancel := context.WithTimeout(r.Context(), openTimeout)
 	defer cancel()
 	found, err := g.cfg.Said(ctx, q)

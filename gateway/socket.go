@@ -219,8 +219,10 @@ func (f socketForm) alive(u session.Update) []byte {
 	return encoded(f.piece(session.Update{Turn: u.Turn, Offset: u.Offset, Attempt: u.Attempt, Seq: u.Seq}))
 }
 
-// closed is never asked for on a WebSocket, whose messages are turns.
+// closed and said are never asked for on a WebSocket, whose messages are turns.
 func (f socketForm) closed(*session.State) []byte { return nil }
+
+func (f socketForm) said(session.Findings) []byte { return nil }
 
 func (f socketForm) history(p page) []byte { return encoded(f.page(p)) }
 

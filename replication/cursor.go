@@ -48,7 +48,7 @@ func queryPlaceFromWire(w *wire.QueryPlace) spot {
 }
 
 func searchToWire(s search) *wire.Query {
-	w := &wire.Query{Subject: string(s.subject), Limit: uint32(s.limit), After: queryPlaceToWire(s.after), Sessions: s.sessions}
+	w := &wire.Query{Subject: string(s.subject), Limit: uint32(s.limit), After: queryPlaceToWire(s.after), Sessions: s.sessions, Bytes: uint32(s.bytes)}
 	if s.from != math.MinInt64 {
 		w.FromMs = &s.from
 	}
@@ -60,7 +60,7 @@ func searchToWire(s search) *wire.Query {
 
 // searchFromWire checks what another node asks.
 func searchFromWire(w *wire.Query) (search, error) {
-	s, err := searchOf(session.Query{Subject: skein.Subject(w.Subject), Limit: int(min(w.Limit, math.MaxInt32))})
+	s, err := searchOf(session.Query{Subject: skein.Subject(w.Subject), Limit: int(min(w.Limit, math.MaxInt32)), Bytes: int(min(w.Bytes, math.MaxInt32))})
 	s.after, s.sessions = queryPlaceFromWire(w.After), w.Sessions
 	if w.FromMs != nil {
 		s.from = *w.FromMs

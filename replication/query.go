@@ -30,7 +30,7 @@ func queryGroups(ctx context.Context, groups []*Group, q session.Query) (session
 	if err := errors.Join(errs...); err != nil {
 		return session.Findings{}, err
 	}
-	all := mergeFound(parts, s.limit)
+	all := mergeFound(parts, s.limit, s.bytes)
 	f := session.Findings{Said: all.said}
 	if all.more {
 		f.Next = all.through.cursor()
@@ -69,6 +69,7 @@ type search struct {
 	subject  skein.Subject
 	from, to int64 // milliseconds since 1970; to is exclusive
 	limit    int
+	bytes    int // of texts
 	after    spot
 	sessions bool // the sessions themselves, those without text included, and no events
 }
@@ -89,7 +90,10 @@ func searchOf(q session.Query) (search, error) {
 	case !q.From.IsZero() && !q.To.IsZero() && !q.From.Before(q.To):
 		return search{}, skein.Fault(skein.CodeMalformed, "from %s is not before to %s", q.From.Format(time.RFC3339), q.To.Format(time.RFC3339))
 	}
-	s := search{subject: q.Subject, from: math.MinInt64, to: math.MaxInt64, limit: q.Limit}
+	s := search{subject: q.Subject, from: math.MinInt64, to: math.MaxInt64, limit: q.Limit, bytes: maxHistoryByte}
+	if q.Bytes > 0 {
+		s.bytes = min(q.Bytes, maxHistoryByte)
+	}
 	if !q.From.IsZero() {
 		s.from = q.From.UnixMilli()
 	}
@@ -147,7 +151,7 @@ func (g *Group) answerFresh(ctx context.Context, req *wire.ReadRequest, f sessio
 
 // mergeFound joins what several groups have found. What lies behind the place up to which all have told everything waits for the
 // next page.
-func mergeFound(parts []found, limit int) found {
+func mergeFound(parts []found, limit, bytes int) found {
 	out := found{through: lastSpot}
 	for _, p := range parts {
 		if p.more {
@@ -165,7 +169,7 @@ func mergeFound(parts []found, limit int) found {
 	slices.SortFunc(out.said, func(a, b session.Said) int { return spotOf(&a).compare(spotOf(&b)) })
 	size := 0
 	for i := range out.said {
-		if size += len(out.said[i].Event.Text); i+1 < len(out.said) && (i+1 == limit || size >= maxHistoryByte) {
+		if size += len(out.said[i].Event.Text); i+1 < len(out.said) && (i+1 == limit || size+len(out.said[i+1].Event.Text) > bytes) {
 			out.said, out.more = out.said[:i+1], true
 			out.through = spotOf(&out.said[i])
 			break

@@ -149,9 +149,9 @@ func TestErasedIsNowhere(t *testing.T) {
 			if events, err := k.history(sid(1), 0, 100); err != nil || len(events) > 0 {
 				t.Errorf("history before the flush: %d events, %v", len(events), err)
 			}
-			wantSaid(t, k.store, search{subject: "ada", to: 1 << 60, limit: 10}, "eu~s2 1")
+			wantSaid(t, k.store, search{subject: "ada", to: 1 << 60, limit: 10, bytes: 1000}, "eu~s2 1")
 			k.flushed()
-			wantSaid(t, k.store, search{subject: "ada", to: 1 << 60, limit: 10}, "eu~s2 1")
+			wantSaid(t, k.store, search{subject: "ada", to: 1 << 60, limit: 10, bytes: 1000}, "eu~s2 1")
 			err := k.view(func(tx *bolt.Tx) error {
 				return tx.ForEach(func(name []byte, b *bolt.Bucket) error {
 					return b.ForEach(func(key, v []byte) error {

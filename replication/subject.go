@@ -163,8 +163,13 @@ func (f *finder) events(c candidate, after skein.Seq) (done bool, err error) {
 		if err != nil {
 			return fmt.Errorf("session %s: %w", c.id, err)
 		}
+		if f.size += len(ev.Text); len(f.said) > 0 && f.size > f.bytes {
+			done = true // this one begins the next page
+			f.stop(spot{c.opened, c.id, e.seq - 1})
+			return nil
+		}
 		f.said = append(f.said, said(c.opened, ev))
-		if f.size += len(ev.Text); len(f.said) >= f.limit || f.size >= maxHistoryByte {
+		if len(f.said) >= f.limit {
 			done = true
 			f.stop(spot{c.opened, c.id, e.seq})
 		}

@@ -101,7 +101,7 @@ func TestSearchFindsWhatWasSaid(t *testing.T) {
 				k.flushed()
 			}
 		}
-		q := search{subject: rapid.SampledFrom(subjects).Draw(r, "subject"), from: math.MinInt64, to: math.MaxInt64, limit: rapid.IntRange(1, 9).Draw(r, "limit")}
+		q := search{subject: rapid.SampledFrom(subjects).Draw(r, "subject"), from: math.MinInt64, to: math.MaxInt64, limit: rapid.IntRange(1, 9).Draw(r, "limit"), bytes: rapid.SampledFrom([]int{1, 3, maxHistoryByte}).Draw(r, "bytes")}
 		if rapid.Bool().Draw(r, "bounded") {
 			q.from = at().UnixMilli()
 			q.to = q.from + 1000*int64(rapid.IntRange(1, 30).Draw(r, "span"))
@@ -135,7 +135,7 @@ func TestSearchFindsWhatWasSaid(t *testing.T) {
 			r.Fatalf("one group:\ngot  %s\nwant %s", got, want)
 		}
 		merged := pages(r, q, func(q search) found {
-			return mergeFound([]found{look(stores[0], q), look(stores[1], q), look(stores[2], q)}, q.limit)
+			return mergeFound([]found{look(stores[0], q), look(stores[1], q), look(stores[2], q)}, q.limit, q.bytes)
 		})
 		if got, want := spots(merged), want(0, 1, 2); got != want {
 			r.Fatalf("three groups:\ngot  %s\nwant %s", got, want)
@@ -154,7 +154,7 @@ func TestSearchIsBounded(t *testing.T) {
 	}
 	k.must(session.Command{Session: sid(sessions - 1), At: time.Unix(5000, 0), Body: session.Close{Reason: "client"}})
 	k.flushed()
-	q := search{subject: "ada", from: 4_000_000, to: math.MaxInt64, limit: 10}
+	q := search{subject: "ada", from: 4_000_000, to: math.MaxInt64, limit: 10, bytes: 1000}
 	for range 2 {
 		f, err := k.search(q)
 		if err != nil || len(f.said) > 0 || !f.more {
@@ -177,9 +177,9 @@ func TestSearchSkipsOtherTimes(t *testing.T) {
 		k.must(cmd)
 	}
 	k.flushed()
-	wantSaid(t, k.store, search{subject: "ada", from: 300_000, to: 301_000, limit: 10}, "eu~s1 600, eu~s1 601")
-	wantSaid(t, k.store, search{subject: "ada", from: 300_000, to: 301_000, limit: 10, after: spot{1000, sid(1), 601}}, "")
-	wantSaid(t, k.store, search{subject: "ada", from: 300_000, to: 301_000, limit: 10, after: spot{1000, sid(1), 600}}, "eu~s1 601")
+	wantSaid(t, k.store, search{subject: "ada", from: 300_000, to: 301_000, limit: 10, bytes: 1000}, "eu~s1 600, eu~s1 601")
+	wantSaid(t, k.store, search{subject: "ada", from: 300_000, to: 301_000, limit: 10, bytes: 1000, after: spot{1000, sid(1), 601}}, "")
+	wantSaid(t, k.store, search{subject: "ada", from: 300_000, to: 301_000, limit: 10, bytes: 1000, after: spot{1000, sid(1), 600}}, "eu~s1 601")
 }
 
 func TestQueryRefusesNonsense(t *testing.T) {

@@ -12,6 +12,7 @@ type Query struct {
 	Subject  skein.Subject
 	From, To time.Time // of the events, by the clocks of the nodes that proposed them; To is exclusive, and also of when sessions were opened; zero: no bound
 	Limit    int       // events, 1 to 500
+	Bytes    int       // of their texts, about; a page has at least one event; 0: 4 MiB
 	After    string    // the Next of the page before; empty: from the start
 	Fresh    Freshness
 }

@@ -33,6 +33,7 @@ type ClientFrame struct {
 	//	*ClientFrame_Turn
 	//	*ClientFrame_History
 	//	*ClientFrame_Close
+	//	*ClientFrame_Said
 	Body          isClientFrame_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -111,6 +112,15 @@ func (x *ClientFrame) GetClose() *Close {
 	return nil
 }
 
+func (x *ClientFrame) GetSaid() *SaidRequest {
+	if x != nil {
+		if x, ok := x.Body.(*ClientFrame_Said); ok {
+			return x.Said
+		}
+	}
+	return nil
+}
+
 type isClientFrame_Body interface {
 	isClientFrame_Body()
 }
@@ -131,6 +141,10 @@ type ClientFrame_Close struct {
 	Close *Close `protobuf:"bytes,4,opt,name=close,proto3,oneof"`
 }
 
+type ClientFrame_Said struct {
+	Said *SaidRequest `protobuf:"bytes,5,opt,name=said,proto3,oneof"`
+}
+
 func (*ClientFrame_Open) isClientFrame_Body() {}
 
 func (*ClientFrame_Turn) isClientFrame_Body() {}
@@ -138,6 +152,8 @@ func (*ClientFrame_Turn) isClientFrame_Body() {}
 func (*ClientFrame_History) isClientFrame_Body() {}
 
 func (*ClientFrame_Close) isClientFrame_Body() {}
+
+func (*ClientFrame_Said) isClientFrame_Body() {}
 
 type ServerFrame struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -152,6 +168,7 @@ type ServerFrame struct {
 	//	*ServerFrame_Error
 	//	*ServerFrame_History
 	//	*ServerFrame_Closed
+	//	*ServerFrame_Said
 	Body          isServerFrame_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -275,6 +292,15 @@ func (x *ServerFrame) GetClosed() *Closed {
 	return nil
 }
 
+func (x *ServerFrame) GetSaid() *SaidPage {
+	if x != nil {
+		if x, ok := x.Body.(*ServerFrame_Said); ok {
+			return x.Said
+		}
+	}
+	return nil
+}
+
 type isServerFrame_Body interface {
 	isServerFrame_Body()
 }
@@ -315,6 +341,10 @@ type ServerFrame_Closed struct {
 	Closed *Closed `protobuf:"bytes,9,opt,name=closed,proto3,oneof"`
 }
 
+type ServerFrame_Said struct {
+	Said *SaidPage `protobuf:"bytes,10,opt,name=said,proto3,oneof"`
+}
+
 func (*ServerFrame_Opened) isServerFrame_Body() {}
 
 func (*ServerFrame_Accepted) isServerFrame_Body() {}
@@ -332,6 +362,8 @@ func (*ServerFrame_Error) isServerFrame_Body() {}
 func (*ServerFrame_History) isServerFrame_Body() {}
 
 func (*ServerFrame_Closed) isServerFrame_Body() {}
+
+func (*ServerFrame_Said) isServerFrame_Body() {}
 
 // Open is the first frame of a stream. It is idempotent and may travel as early data.
 type Open struct {
@@ -1568,6 +1600,195 @@ func (x *HistoryEvent) GetTool() string {
 	return ""
 }
 
+// SaidRequest asks what the subject said in all its sessions of the region of this stream's session.
+type SaidRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FromMs        *int64                 `protobuf:"varint,1,opt,name=from_ms,json=fromMs,proto3,oneof" json:"from_ms,omitempty"`
+	ToMs          *int64                 `protobuf:"varint,2,opt,name=to_ms,json=toMs,proto3,oneof" json:"to_ms,omitempty"` // exclusive
+	Limit         uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`                 // events; 0: 100; at most 500
+	After         string                 `protobuf:"bytes,4,opt,name=after,proto3" json:"after,omitempty"`                  // next of the page before
+	Latest        bool                   `protobuf:"varint,5,opt,name=latest,proto3" json:"latest,omitempty"`               // all that was committed before the request
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SaidRequest) Reset() {
+	*x = SaidRequest{}
+	mi := &file_client_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SaidRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SaidRequest) ProtoMessage() {}
+
+func (x *SaidRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_client_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SaidRequest.ProtoReflect.Descriptor instead.
+func (*SaidRequest) Descriptor() ([]byte, []int) {
+	return file_client_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *SaidRequest) GetFromMs() int64 {
+	if x != nil && x.FromMs != nil {
+		return *x.FromMs
+	}
+	return 0
+}
+
+func (x *SaidRequest) GetToMs() int64 {
+	if x != nil && x.ToMs != nil {
+		return *x.ToMs
+	}
+	return 0
+}
+
+func (x *SaidRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *SaidRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *SaidRequest) GetLatest() bool {
+	if x != nil {
+		return x.Latest
+	}
+	return false
+}
+
+type SaidPage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Said          []*SaidEvent           `protobuf:"bytes,1,rep,name=said,proto3" json:"said,omitempty"`
+	Next          string                 `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"` // empty: the end
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SaidPage) Reset() {
+	*x = SaidPage{}
+	mi := &file_client_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SaidPage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SaidPage) ProtoMessage() {}
+
+func (x *SaidPage) ProtoReflect() protoreflect.Message {
+	mi := &file_client_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SaidPage.ProtoReflect.Descriptor instead.
+func (*SaidPage) Descriptor() ([]byte, []int) {
+	return file_client_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *SaidPage) GetSaid() []*SaidEvent {
+	if x != nil {
+		return x.Said
+	}
+	return nil
+}
+
+func (x *SaidPage) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+type SaidEvent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       string                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	OpenedMs      int64                  `protobuf:"varint,2,opt,name=opened_ms,json=openedMs,proto3" json:"opened_ms,omitempty"` // when the session was
+	Event         *HistoryEvent          `protobuf:"bytes,3,opt,name=event,proto3" json:"event,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SaidEvent) Reset() {
+	*x = SaidEvent{}
+	mi := &file_client_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SaidEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SaidEvent) ProtoMessage() {}
+
+func (x *SaidEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_client_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SaidEvent.ProtoReflect.Descriptor instead.
+func (*SaidEvent) Descriptor() ([]byte, []int) {
+	return file_client_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *SaidEvent) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+func (x *SaidEvent) GetOpenedMs() int64 {
+	if x != nil {
+		return x.OpenedMs
+	}
+	return 0
+}
+
+func (x *SaidEvent) GetEvent() *HistoryEvent {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
 // Close ends the conversation: it takes no new turns. What cannot be closed is answered by an Error that ends the stream.
 type Close struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1578,7 +1799,7 @@ type Close struct {
 
 func (x *Close) Reset() {
 	*x = Close{}
-	mi := &file_client_proto_msgTypes[19]
+	mi := &file_client_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1590,7 +1811,7 @@ func (x *Close) String() string {
 func (*Close) ProtoMessage() {}
 
 func (x *Close) ProtoReflect() protoreflect.Message {
-	mi := &file_client_proto_msgTypes[19]
+	mi := &file_client_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1603,7 +1824,7 @@ func (x *Close) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Close.ProtoReflect.Descriptor instead.
 func (*Close) Descriptor() ([]byte, []int) {
-	return file_client_proto_rawDescGZIP(), []int{19}
+	return file_client_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Close) GetExpect() uint64 {
@@ -1622,7 +1843,7 @@ type Closed struct {
 
 func (x *Closed) Reset() {
 	*x = Closed{}
-	mi := &file_client_proto_msgTypes[20]
+	mi := &file_client_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1634,7 +1855,7 @@ func (x *Closed) String() string {
 func (*Closed) ProtoMessage() {}
 
 func (x *Closed) ProtoReflect() protoreflect.Message {
-	mi := &file_client_proto_msgTypes[20]
+	mi := &file_client_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1647,7 +1868,7 @@ func (x *Closed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Closed.ProtoReflect.Descriptor instead.
 func (*Closed) Descriptor() ([]byte, []int) {
-	return file_client_proto_rawDescGZIP(), []int{20}
+	return file_client_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Closed) GetSeq() uint64 {
@@ -1670,7 +1891,7 @@ type Forward struct {
 
 func (x *Forward) Reset() {
 	*x = Forward{}
-	mi := &file_client_proto_msgTypes[21]
+	mi := &file_client_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1682,7 +1903,7 @@ func (x *Forward) String() string {
 func (*Forward) ProtoMessage() {}
 
 func (x *Forward) ProtoReflect() protoreflect.Message {
-	mi := &file_client_proto_msgTypes[21]
+	mi := &file_client_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1695,7 +1916,7 @@ func (x *Forward) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Forward.ProtoReflect.Descriptor instead.
 func (*Forward) Descriptor() ([]byte, []int) {
-	return file_client_proto_rawDescGZIP(), []int{21}
+	return file_client_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Forward) GetVersion() uint32 {
@@ -1724,13 +1945,14 @@ var File_client_proto protoreflect.FileDescriptor
 const file_client_proto_rawDesc = "" +
 	"\n" +
 	"\fclient.proto\x12\n" +
-	"skein.wire\"\xc8\x01\n" +
+	"skein.wire\"\xf7\x01\n" +
 	"\vClientFrame\x12&\n" +
 	"\x04open\x18\x01 \x01(\v2\x10.skein.wire.OpenH\x00R\x04open\x12&\n" +
 	"\x04turn\x18\x02 \x01(\v2\x10.skein.wire.TurnH\x00R\x04turn\x126\n" +
 	"\ahistory\x18\x03 \x01(\v2\x1a.skein.wire.HistoryRequestH\x00R\ahistory\x12)\n" +
-	"\x05close\x18\x04 \x01(\v2\x11.skein.wire.CloseH\x00R\x05closeB\x06\n" +
-	"\x04body\"\xbd\x03\n" +
+	"\x05close\x18\x04 \x01(\v2\x11.skein.wire.CloseH\x00R\x05close\x12-\n" +
+	"\x04said\x18\x05 \x01(\v2\x17.skein.wire.SaidRequestH\x00R\x04saidB\x06\n" +
+	"\x04body\"\xe9\x03\n" +
 	"\vServerFrame\x12,\n" +
 	"\x06opened\x18\x01 \x01(\v2\x12.skein.wire.OpenedH\x00R\x06opened\x122\n" +
 	"\baccepted\x18\x02 \x01(\v2\x14.skein.wire.AcceptedH\x00R\baccepted\x12)\n" +
@@ -1740,7 +1962,9 @@ const file_client_proto_rawDesc = "" +
 	"\ago_away\x18\x06 \x01(\v2\x12.skein.wire.GoAwayH\x00R\x06goAway\x12)\n" +
 	"\x05error\x18\a \x01(\v2\x11.skein.wire.ErrorH\x00R\x05error\x12/\n" +
 	"\ahistory\x18\b \x01(\v2\x13.skein.wire.HistoryH\x00R\ahistory\x12,\n" +
-	"\x06closed\x18\t \x01(\v2\x12.skein.wire.ClosedH\x00R\x06closedB\x06\n" +
+	"\x06closed\x18\t \x01(\v2\x12.skein.wire.ClosedH\x00R\x06closed\x12*\n" +
+	"\x04said\x18\n" +
+	" \x01(\v2\x14.skein.wire.SaidPageH\x00R\x04saidB\x06\n" +
 	"\x04body\"\xb9\x01\n" +
 	"\x04Open\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x18\n" +
@@ -1836,7 +2060,23 @@ const file_client_proto_rawDesc = "" +
 	"\x04text\x18\x06 \x01(\tR\x04text\x12\x16\n" +
 	"\x06source\x18\a \x01(\tR\x06source\x12'\n" +
 	"\x05where\x18\b \x01(\v2\x11.skein.wire.WhereR\x05where\x12\x12\n" +
-	"\x04tool\x18\t \x01(\tR\x04tool\"\x1f\n" +
+	"\x04tool\x18\t \x01(\tR\x04tool\"\x9f\x01\n" +
+	"\vSaidRequest\x12\x1c\n" +
+	"\afrom_ms\x18\x01 \x01(\x03H\x00R\x06fromMs\x88\x01\x01\x12\x18\n" +
+	"\x05to_ms\x18\x02 \x01(\x03H\x01R\x04toMs\x88\x01\x01\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\x12\x14\n" +
+	"\x05after\x18\x04 \x01(\tR\x05after\x12\x16\n" +
+	"\x06latest\x18\x05 \x01(\bR\x06latestB\n" +
+	"\n" +
+	"\b_from_msB\b\n" +
+	"\x06_to_ms\"I\n" +
+	"\bSaidPage\x12)\n" +
+	"\x04said\x18\x01 \x03(\v2\x15.skein.wire.SaidEventR\x04said\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\tR\x04next\"r\n" +
+	"\tSaidEvent\x12\x18\n" +
+	"\asession\x18\x01 \x01(\tR\asession\x12\x1b\n" +
+	"\topened_ms\x18\x02 \x01(\x03R\bopenedMs\x12.\n" +
+	"\x05event\x18\x03 \x01(\v2\x18.skein.wire.HistoryEventR\x05event\"\x1f\n" +
 	"\x05Close\x12\x16\n" +
 	"\x06expect\x18\x01 \x01(\x04R\x06expect\"\x1a\n" +
 	"\x06Closed\x12\x10\n" +
@@ -1858,7 +2098,7 @@ func file_client_proto_rawDescGZIP() []byte {
 	return file_client_proto_rawDescData
 }
 
-var file_client_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_client_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_client_proto_goTypes = []any{
 	(*ClientFrame)(nil),    // 0: skein.wire.ClientFrame
 	(*ServerFrame)(nil),    // 1: skein.wire.ServerFrame
@@ -1879,48 +2119,55 @@ var file_client_proto_goTypes = []any{
 	(*HistoryRequest)(nil), // 16: skein.wire.HistoryRequest
 	(*History)(nil),        // 17: skein.wire.History
 	(*HistoryEvent)(nil),   // 18: skein.wire.HistoryEvent
-	(*Close)(nil),          // 19: skein.wire.Close
-	(*Closed)(nil),         // 20: skein.wire.Closed
-	(*Forward)(nil),        // 21: skein.wire.Forward
+	(*SaidRequest)(nil),    // 19: skein.wire.SaidRequest
+	(*SaidPage)(nil),       // 20: skein.wire.SaidPage
+	(*SaidEvent)(nil),      // 21: skein.wire.SaidEvent
+	(*Close)(nil),          // 22: skein.wire.Close
+	(*Closed)(nil),         // 23: skein.wire.Closed
+	(*Forward)(nil),        // 24: skein.wire.Forward
 }
 var file_client_proto_depIdxs = []int32{
 	2,  // 0: skein.wire.ClientFrame.open:type_name -> skein.wire.Open
 	5,  // 1: skein.wire.ClientFrame.turn:type_name -> skein.wire.Turn
 	16, // 2: skein.wire.ClientFrame.history:type_name -> skein.wire.HistoryRequest
-	19, // 3: skein.wire.ClientFrame.close:type_name -> skein.wire.Close
-	3,  // 4: skein.wire.ServerFrame.opened:type_name -> skein.wire.Opened
-	8,  // 5: skein.wire.ServerFrame.accepted:type_name -> skein.wire.Accepted
-	10, // 6: skein.wire.ServerFrame.piece:type_name -> skein.wire.Piece
-	11, // 7: skein.wire.ServerFrame.completed:type_name -> skein.wire.Completed
-	12, // 8: skein.wire.ServerFrame.peers:type_name -> skein.wire.Peers
-	14, // 9: skein.wire.ServerFrame.go_away:type_name -> skein.wire.GoAway
-	15, // 10: skein.wire.ServerFrame.error:type_name -> skein.wire.Error
-	17, // 11: skein.wire.ServerFrame.history:type_name -> skein.wire.History
-	20, // 12: skein.wire.ServerFrame.closed:type_name -> skein.wire.Closed
-	4,  // 13: skein.wire.Opened.open_turn:type_name -> skein.wire.TurnRef
-	4,  // 14: skein.wire.Turn.id:type_name -> skein.wire.TurnRef
-	4,  // 15: skein.wire.Accepted.id:type_name -> skein.wire.TurnRef
-	9,  // 16: skein.wire.Accepted.where:type_name -> skein.wire.Where
-	7,  // 17: skein.wire.Accepted.receipt:type_name -> skein.wire.Receipt
-	6,  // 18: skein.wire.Accepted.mirrored:type_name -> skein.wire.Mirrored
-	4,  // 19: skein.wire.Piece.id:type_name -> skein.wire.TurnRef
-	7,  // 20: skein.wire.Piece.receipt:type_name -> skein.wire.Receipt
-	6,  // 21: skein.wire.Piece.mirrored:type_name -> skein.wire.Mirrored
-	4,  // 22: skein.wire.Completed.id:type_name -> skein.wire.TurnRef
-	9,  // 23: skein.wire.Completed.where:type_name -> skein.wire.Where
-	7,  // 24: skein.wire.Completed.receipt:type_name -> skein.wire.Receipt
-	6,  // 25: skein.wire.Completed.mirrored:type_name -> skein.wire.Mirrored
-	13, // 26: skein.wire.Peers.peers:type_name -> skein.wire.Peer
-	13, // 27: skein.wire.GoAway.peers:type_name -> skein.wire.Peer
-	4,  // 28: skein.wire.Error.id:type_name -> skein.wire.TurnRef
-	18, // 29: skein.wire.History.events:type_name -> skein.wire.HistoryEvent
-	4,  // 30: skein.wire.HistoryEvent.id:type_name -> skein.wire.TurnRef
-	9,  // 31: skein.wire.HistoryEvent.where:type_name -> skein.wire.Where
-	32, // [32:32] is the sub-list for method output_type
-	32, // [32:32] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	22, // 3: skein.wire.ClientFrame.close:type_name -> skein.wire.Close
+	19, // 4: skein.wire.ClientFrame.said:type_name -> skein.wire.SaidRequest
+	3,  // 5: skein.wire.ServerFrame.opened:type_name -> skein.wire.Opened
+	8,  // 6: skein.wire.ServerFrame.accepted:type_name -> skein.wire.Accepted
+	10, // 7: skein.wire.ServerFrame.piece:type_name -> skein.wire.Piece
+	11, // 8: skein.wire.ServerFrame.completed:type_name -> skein.wire.Completed
+	12, // 9: skein.wire.ServerFrame.peers:type_name -> skein.wire.Peers
+	14, // 10: skein.wire.ServerFrame.go_away:type_name -> skein.wire.GoAway
+	15, // 11: skein.wire.ServerFrame.error:type_name -> skein.wire.Error
+	17, // 12: skein.wire.ServerFrame.history:type_name -> skein.wire.History
+	23, // 13: skein.wire.ServerFrame.closed:type_name -> skein.wire.Closed
+	20, // 14: skein.wire.ServerFrame.said:type_name -> skein.wire.SaidPage
+	4,  // 15: skein.wire.Opened.open_turn:type_name -> skein.wire.TurnRef
+	4,  // 16: skein.wire.Turn.id:type_name -> skein.wire.TurnRef
+	4,  // 17: skein.wire.Accepted.id:type_name -> skein.wire.TurnRef
+	9,  // 18: skein.wire.Accepted.where:type_name -> skein.wire.Where
+	7,  // 19: skein.wire.Accepted.receipt:type_name -> skein.wire.Receipt
+	6,  // 20: skein.wire.Accepted.mirrored:type_name -> skein.wire.Mirrored
+	4,  // 21: skein.wire.Piece.id:type_name -> skein.wire.TurnRef
+	7,  // 22: skein.wire.Piece.receipt:type_name -> skein.wire.Receipt
+	6,  // 23: skein.wire.Piece.mirrored:type_name -> skein.wire.Mirrored
+	4,  // 24: skein.wire.Completed.id:type_name -> skein.wire.TurnRef
+	9,  // 25: skein.wire.Completed.where:type_name -> skein.wire.Where
+	7,  // 26: skein.wire.Completed.receipt:type_name -> skein.wire.Receipt
+	6,  // 27: skein.wire.Completed.mirrored:type_name -> skein.wire.Mirrored
+	13, // 28: skein.wire.Peers.peers:type_name -> skein.wire.Peer
+	13, // 29: skein.wire.GoAway.peers:type_name -> skein.wire.Peer
+	4,  // 30: skein.wire.Error.id:type_name -> skein.wire.TurnRef
+	18, // 31: skein.wire.History.events:type_name -> skein.wire.HistoryEvent
+	4,  // 32: skein.wire.HistoryEvent.id:type_name -> skein.wire.TurnRef
+	9,  // 33: skein.wire.HistoryEvent.where:type_name -> skein.wire.Where
+	21, // 34: skein.wire.SaidPage.said:type_name -> skein.wire.SaidEvent
+	18, // 35: skein.wire.SaidEvent.event:type_name -> skein.wire.HistoryEvent
+	36, // [36:36] is the sub-list for method output_type
+	36, // [36:36] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_client_proto_init() }
@@ -1933,6 +2180,7 @@ func file_client_proto_init() {
 		(*ClientFrame_Turn)(nil),
 		(*ClientFrame_History)(nil),
 		(*ClientFrame_Close)(nil),
+		(*ClientFrame_Said)(nil),
 	}
 	file_client_proto_msgTypes[1].OneofWrappers = []any{
 		(*ServerFrame_Opened)(nil),
@@ -1944,14 +2192,16 @@ func file_client_proto_init() {
 		(*ServerFrame_Error)(nil),
 		(*ServerFrame_History)(nil),
 		(*ServerFrame_Closed)(nil),
+		(*ServerFrame_Said)(nil),
 	}
+	file_client_proto_msgTypes[19].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_client_proto_rawDesc), len(file_client_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

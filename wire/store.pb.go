@@ -2612,6 +2612,7 @@ type Query struct {
 	ToMs          *int64                 `protobuf:"varint,3,opt,name=to_ms,json=toMs,proto3,oneof" json:"to_ms,omitempty"`       // exclusive; absent: no bound
 	Limit         uint32                 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`                       // of events
 	After         *QueryPlace            `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
+	Bytes         uint32                 `protobuf:"varint,7,opt,name=bytes,proto3" json:"bytes,omitempty"`       // of texts, about; 0: the most
 	Sessions      bool                   `protobuf:"varint,6,opt,name=sessions,proto3" json:"sessions,omitempty"` // the sessions themselves, those without text included, and no events
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2680,6 +2681,13 @@ func (x *Query) GetAfter() *QueryPlace {
 		return x.After
 	}
 	return nil
+}
+
+func (x *Query) GetBytes() uint32 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
 }
 
 func (x *Query) GetSessions() bool {
@@ -3169,13 +3177,14 @@ const file_store_proto_rawDesc = "" +
 	"\x06latest\x18\a \x01(\bR\x06latest\x12\x1c\n" +
 	"\n" +
 	"max_age_ms\x18\b \x01(\x03R\bmaxAgeMs\x12'\n" +
-	"\x05query\x18\t \x01(\v2\x11.skein.wire.QueryR\x05query\"\xcf\x01\n" +
+	"\x05query\x18\t \x01(\v2\x11.skein.wire.QueryR\x05query\"\xe5\x01\n" +
 	"\x05Query\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\tR\asubject\x12\x1c\n" +
 	"\afrom_ms\x18\x02 \x01(\x03H\x00R\x06fromMs\x88\x01\x01\x12\x18\n" +
 	"\x05to_ms\x18\x03 \x01(\x03H\x01R\x04toMs\x88\x01\x01\x12\x14\n" +
 	"\x05limit\x18\x04 \x01(\rR\x05limit\x12,\n" +
-	"\x05after\x18\x05 \x01(\v2\x16.skein.wire.QueryPlaceR\x05after\x12\x1a\n" +
+	"\x05after\x18\x05 \x01(\v2\x16.skein.wire.QueryPlaceR\x05after\x12\x14\n" +
+	"\x05bytes\x18\a \x01(\rR\x05bytes\x12\x1a\n" +
 	"\bsessions\x18\x06 \x01(\bR\bsessionsB\n" +
 	"\n" +
 	"\b_from_msB\b\n" +
