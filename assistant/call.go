@@ -2,7 +2,6 @@ package assistant
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -186,7 +185,7 @@ func (t *turn) doMock(ctx context.Context, tool *tool, _ session.Call) (string, 
 
 // keep refuses a result that a session could not remember.
 func (t *turn) keep(v value) (value, error) {
-	b, err := json.Marshal(v)
+	b, err := v.MarshalJSON()
 	if err == nil && len(b) > maxResult {
 		err = fmt.Errorf("%w: a result of %d bytes, at most %d; name what is needed in returns", errTool, len(b), maxResult)
 	}

@@ -63,7 +63,7 @@ func (f *frame) append(buf []byte) []byte {
 	return append(buf, '}')
 }
 
-// append appends v as MarshalJSON gives it.
+// append appends v as JSON, objects with sorted keys.
 func (v value) append(buf []byte) []byte {
 	switch v.kind {
 	case textKind:

@@ -31,8 +31,47 @@ func TestMemoryIsWrittenAsJSON(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		for k, v := range m.Slots {
+			if want, err := json.Marshal(foreign(v)); err != nil || !bytes.Equal(v.append(nil), want) {
+				t.Errorf("%s, slot %s: got %s, want %s, %v", name, k, v.append(nil), want, err)
+			}
+		}
 		if got := m.append(nil); !bytes.Equal(got, want) {
 			t.Errorf("%s:\ngot  %s\nwant %s", name, got, want)
+		}
+	}
+}
+
+// foreign gives v in types that encoding/json writes by itself.
+func foreign(v value) any {
+	switch {
+	case v.kind == textKind:
+		return v.text
+	case v.kind == numberKind:
+		return v.number
+	case v.kind == boolKind:
+		return v.truth
+	case v.kind == listKind && v.list != nil:
+		list := []any{}
+		for _, e := range v.list {
+			list = append(list, foreign(e))
+		}
+		return list
+	case v.kind == objectKind && v.fields != nil:
+		m := map[string]any{}
+		for k, e := range v.fields {
+			m[k] = foreign(e)
+		}
+		return m
+	}
+	return nil
+}
+
+func TestNumbersWithoutJSON(t *testing.T) {
+	for _, v := range []value{number(math.NaN()), {kind: listKind, list: []value{number(math.Inf(1))}},
+		{kind: objectKind, fields: map[string]value{"a": number(math.Inf(-1))}}} {
+		if got, err := v.MarshalJSON(); err == nil {
+			t.Errorf("%+v: got %s, want an error", v, got)
 		}
 	}
 }
@@ -89,6 +128,11 @@ func FuzzMemoryCodec(f *testing.F) {
 			return
 		}
 		sameAsJSON(t, in, got)
+		for k, v := range got.Slots {
+			if want, err := json.Marshal(foreign(v)); err != nil || !bytes.Equal(v.append(nil), want) {
+				t.Errorf("slot %s: got %s, want %s, %v", k, v.append(nil), want, err)
+			}
+		}
 		want, err := json.Marshal(got)
 		if err != nil {
 			t.Fatal(err)

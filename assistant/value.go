@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 
@@ -87,19 +88,26 @@ func (v value) String() string {
 
 // MarshalJSON writes objects with sorted keys, so that equal values have equal bytes.
 func (v value) MarshalJSON() ([]byte, error) {
-	switch v.kind {
-	case textKind:
-		return json.Marshal(v.text)
-	case numberKind:
-		return json.Marshal(v.number)
-	case boolKind:
-		return json.Marshal(v.truth)
-	case listKind:
-		return json.Marshal(v.list)
-	case objectKind:
-		return json.Marshal(v.fields)
+	if !v.finite() {
+		return nil, errNoJSON
 	}
-	return []byte("null"), nil
+	return v.append(make([]byte, 0, 128)), nil
+}
+
+var errNoJSON = errors.New("a number that JSON does not have")
+
+func (v value) finite() bool {
+	for i := range v.list {
+		if !v.list[i].finite() {
+			return false
+		}
+	}
+	for _, f := range v.fields {
+		if !f.finite() {
+			return false
+		}
+	}
+	return !math.IsNaN(v.number) && !math.IsInf(v.number, 0)
 }
 
 // UnmarshalJSON refuses values nested deeper than the limit.
