@@ -3,6 +3,7 @@ package mesh
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -310,23 +311,29 @@ func TestNeighbours(t *testing.T) {
 	dead := members(4)
 	dead[1].Status = Dead
 	tests := []struct {
-		name         string
-		self, leader skein.NodeID
-		members      []Member
-		want         string
+		name    string
+		self    skein.NodeID
+		leaders string
+		members []Member
+		want    string
 	}{
 		{"alone", "n00", "", members(1), "[]"},
 		{"small: all", "n01", "", members(3), "[n02 n00]"},
 		{"eight: all", "n00", "", members(8), "[n01 n02 n03 n04 n05 n06 n07]"},
 		{"nine: successors", "n07", "", members(9), "[n08 n00 n01]"},
 		{"nine: and the leader", "n07", "n04", members(9), "[n08 n00 n01 n04]"},
+		{"nine: and the leaders of all groups", "n07", "n04 n07 n05 n08 n04", members(9), "[n08 n00 n01 n04 n05]"},
 		{"leader among successors", "n07", "n08", members(9), "[n08 n00 n01]"},
 		{"self leads", "n07", "n07", members(9), "[n08 n00 n01]"},
 		{"leader elsewhere", "n00", "other", members(2), "[n01]"},
 		{"without the dead", "n00", "n01", dead, "[n02 n03]"},
 	}
 	for _, tt := range tests {
-		if got := fmt.Sprint(neighbours(tt.self, "eu", []skein.NodeID{tt.leader}, tt.members)); got != tt.want {
+		var leaders []skein.NodeID
+		for _, l := range strings.Fields(tt.leaders) {
+			leaders = append(leaders, skein.NodeID(l))
+		}
+		if got := fmt.Sprint(neighbours(tt.self, "eu", leaders, tt.members)); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
 	}
