@@ -25,9 +25,6 @@ var (
 	ErrCorrupt = seglog.ErrCorrupt
 )
 
-// errDiskHung is ErrDiskHung for the watch over flushes.
-var errDiskHung = ErrDiskHung
-
 // classified gives an error of the system, met while a replica runs, its kind: it met the disk.
 func classified(err error) error {
 	if _, system := errors.AsType[syscall.Errno](err); !system || errors.Is(err, ErrStorage) || errors.Is(err, ErrCorrupt) {

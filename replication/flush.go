@@ -91,7 +91,7 @@ func (s *store) flushLocked() error {
 	}
 	s.mu.Unlock()
 
-	hung := time.AfterFunc(diskHungExit, func() { s.fatal(fmt.Errorf("%s: %w: a flush has run for %v", s.path(), errDiskHung, diskHungExit)) })
+	hung := time.AfterFunc(diskHungExit, func() { s.fatal(fmt.Errorf("%s: %w: a flush has run for %v", s.path(), ErrDiskHung, diskHungExit)) })
 	defer hung.Stop()
 	err := s.db.Update(func(tx *bolt.Tx) error { return writeChanges(tx, s.known, changes, at) })
 	if err != nil {
