@@ -52,7 +52,7 @@ func (s Standing) differs(want Standing) error {
 
 // verifyRecords reads everything: events in their order, then each session with what it refers to.
 func verifyRecords(tx *bolt.Tx, at mark) error {
-	for _, name := range [][]byte{eventsBucket, indexBucket, marksBucket, metaBucket} {
+	for _, name := range [][]byte{eventsBucket, indexBucket, marksBucket, metaBucket, sessionsBucket, goneBucket} {
 		b := tx.Bucket(name)
 		if b == nil {
 			return fmt.Errorf("%w: it has no bucket %s", errCorrupt, name)
@@ -64,16 +64,25 @@ func verifyRecords(tx *bolt.Tx, at mark) error {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	sessions := uint64(0)
-	err := tx.Bucket(sessionsBucket).ForEach(func(id, _ []byte) error {
-		sessions++
-		_, err := readState(tx, skein.SessionID(id))
-		return err
-	})
-	if err == nil && sessions != at.sessions {
-		err = fmt.Errorf("%w: it has %d sessions and says %d", errCorrupt, sessions, at.sessions)
+	for _, b := range []struct {
+		name []byte
+		want uint64
+		what string
+	}{{sessionsBucket, at.sessions, "sessions"}, {goneBucket, at.purged + at.erased, "sessions that are gone"}} {
+		found := uint64(0)
+		err := tx.Bucket(b.name).ForEach(func(id, _ []byte) error {
+			found++
+			_, err := readState(tx, skein.SessionID(id))
+			return err
+		})
+		if err == nil && found != b.want {
+			err = fmt.Errorf("%w: it has %d %s and says %d", errCorrupt, found, b.what, b.want)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 // Seed says what a replica is made of, and for whom.

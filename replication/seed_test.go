@@ -14,6 +14,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/skein-mesh/skein"
+	"github.com/skein-mesh/skein/session"
 )
 
 // copied gives the bytes of a replica's copy.
@@ -42,6 +43,7 @@ func TestCopyAndPlant(t *testing.T) {
 			c.propose(lead, sayCmd(i, 1, 1))
 		}
 		c.propose(lead, askCmd(3, 2))
+		c.propose(lead, session.Command{Session: sid(5), Body: session.Erase{}})
 		index, err := lead.Reached(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -57,7 +59,7 @@ func TestCopyAndPlant(t *testing.T) {
 			t.Errorf("an index that is far away: %v", err)
 		}
 		cp, data := copied(t, follower.Group, index)
-		if cp.Index < index || cp.Sessions != 30 || cp.Epoch != firstEpoch {
+		if cp.Index < index || cp.Sessions != 29 || cp.Epoch != firstEpoch {
 			t.Errorf("the copy stands at %+v, want at least %d", cp.Standing, index)
 		}
 		c.propose(lead, openCmd(99)) // after the copy
@@ -79,7 +81,7 @@ func TestCopyAndPlant(t *testing.T) {
 		c.start("b2", "c2")
 		c.until("three voters", time.Minute, func() bool { return len(first.Status().Voters) == 3 })
 		c.converged()
-		if r, err := c.nodes["b2"].Replica(); err != nil || r.Epoch != seed.Epoch || r.Sessions != 30 {
+		if r, err := c.nodes["b2"].Replica(); err != nil || r.Epoch != seed.Epoch || r.Sessions != 29 {
 			t.Errorf("b2 stands at %+v, %v", r, err)
 		}
 		if again := c.propose(first, sayCmd(7, 1, 1))[0]; !again.Duplicate {
@@ -90,6 +92,12 @@ func TestCopyAndPlant(t *testing.T) {
 		}
 		if open := first.OpenTurns(); len(open) != 1 || open[0].Session != sid(3) {
 			t.Errorf("open turns: %v", open)
+		}
+		if _, err := c.nodes["b2"].Propose(t.Context(), openCmd(5)); err != nil {
+			t.Error(err)
+		}
+		if st, err := first.Read(t.Context(), sid(5), 0); err != nil || st.Phase != session.PhaseErased {
+			t.Errorf("an erased session: %+v, %v", st, err)
 		}
 		if _, err := first.Read(t.Context(), sid(99), 0); !errors.Is(err, skein.ErrUnknownSession) {
 			t.Errorf("what came after the copy: %v", err)
