@@ -32,6 +32,7 @@ var house = map[string][]string{
 	"replication/seglog":      {},
 	"replication/backup":      {},
 	"replication/backup/s3":   {"replication/backup"},
+	"replication/archive":     {"replication/backup", "session"},
 	"inference":               {},
 	"inference/llama":         {"inference"},
 	"inference/openai":        {"inference"},
@@ -50,7 +51,7 @@ var house = map[string][]string{
 	"client":                  {"wire"},
 
 	"node": {"admin", "assistant", "failover", "gateway", "geo", "geo/geodns", "inference", "inference/llama",
-		"inference/openai", "mesh", "replication", "replication/backup", "replication/backup/s3", "session", "turn", "wire"},
+		"inference/openai", "mesh", "replication", "replication/archive", "replication/backup", "replication/backup/s3", "session", "turn", "wire"},
 	"node/nodetest": {"client", "gateway", "mesh", "node", "session", "wire"},
 	"config":        {"node"},
 

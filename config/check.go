@@ -40,7 +40,7 @@ func check(c *node.Config, set source, faults *Faults) {
 		{"files.service_cert", "files.service_key"}, {"files.service_key", "files.service_cert"},
 		{"assistant.watch", "assistant.file"},
 		{"model.name", "model.url"}, {"model.key_file", "model.url"}, {"model.timeout", "model.url"},
-		{"backup.every", "backup.to"}, {"backup.keep", "backup.to"},
+		{"backup.every", "backup.to"}, {"backup.keep", "backup.to"}, {"archive.after", "archive.to"},
 		{"limits.burst", "limits.turns_per_second"},
 	} {
 		if set.has(pair[0]) && !set.has(pair[1]) {

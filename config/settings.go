@@ -123,6 +123,11 @@ var settings = [...]setting{
 	{key: "backup.keep", what: "how many backups of the region stay",
 		set: func(c *node.Config, it item) error { return setCount(&c.Backup.Keep, it) }},
 
+	{key: "archive.to", what: "where closed sessions are kept once they are old: as backup.to",
+		set: func(c *node.Config, it item) error { return setDepot(&c.Archive.To, it) }},
+	{key: "archive.after", what: "how old a closed session is then",
+		set: func(c *node.Config, it item) error { return setAge(&c.Archive.After, it) }},
+
 	{key: "drain", what: "how long a stop waits for running turns",
 		set: func(c *node.Config, it item) error { return setDuration(&c.Drain, it, maxTimeout) }},
 	{key: "no_takeover", testOnly: true, what: "for tests only: leaves the open turns of a dead node alone",

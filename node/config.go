@@ -46,6 +46,8 @@ type Config struct {
 	Limits Limits
 	Backup Backup
 
+	Archive Archive
+
 	Retention Retention
 
 	// NoTakeover leaves the open turns of a dead runner alone. It exists to show that tests notice.
@@ -73,6 +75,13 @@ type Backup struct {
 	To    string        // file:///DIRECTORY or s3://BUCKET/PREFIX, see OpenDepot
 	Every time.Duration // from the newest one to the next; 0: 24 h
 	Keep  int           // of the region's backups, the newest; 0: 7
+}
+
+// Archive is where closed sessions are kept once they are old. With one, the text of none is deleted before it is there. The
+// zero value keeps none.
+type Archive struct {
+	To    string        // as Backup.To
+	After time.Duration // since a closed session's last event, by the region's calendar; 0: 7 days
 }
 
 // MaxGroups is the most that Config.Groups may be.

@@ -23,8 +23,8 @@ const (
 	defaultKeep       = 90 * 24 * time.Hour
 )
 
-func (r Retention) rules() replication.Retention {
-	rules := replication.Retention{CloseAfter: r.CloseAfter, Keep: r.Keep}
+func (r Retention) rules(archived bool) replication.Retention {
+	rules := replication.Retention{CloseAfter: r.CloseAfter, Keep: r.Keep, Archived: archived}
 	if rules.CloseAfter == 0 {
 		rules.CloseAfter = defaultCloseAfter
 	}

@@ -139,6 +139,7 @@ func (n *Node) Run(ctx context.Context) error {
 	front.run("admin", func(ctx context.Context) error { return n.admin.Run(ctx, n.sockets.adminConn) })
 	front.run("load", n.reportLoad)
 	front.run("backups", n.backups.run)
+	front.run("archive", n.archive)
 	if n.dns != nil {
 		front.run("dns", n.dns.Run)
 		front.run("dns answers", n.followDNS)

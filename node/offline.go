@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"github.com/skein-mesh/skein/admin"
 	"github.com/skein-mesh/skein/mesh"
 	"github.com/skein-mesh/skein/replication"
+	"github.com/skein-mesh/skein/replication/archive"
 	"github.com/skein-mesh/skein/replication/backup"
 )
 
@@ -86,6 +88,17 @@ func (v *Vault) Verify(ctx context.Context, name string) (*admin.Backup, error) 
 		return nil, err
 	}
 	return summary(m), nil
+}
+
+// Archived writes the archived events of one session, or of all of a subject, as lines of JSON, and gives how many sessions they
+// are of.
+func (v *Vault) Archived(ctx context.Context, id skein.SessionID, subject skein.Subject, w io.Writer) (int, error) {
+	return archive.Find(ctx, v.Store, v.Key, v.Region, archive.Wanted{Session: id, Subject: subject}, w)
+}
+
+// EraseArchived takes one session, or all of a subject, out of the archive for ever, and gives how many copies went.
+func (v *Vault) EraseArchived(ctx context.Context, id skein.SessionID, subject skein.Subject) (int, error) {
+	return archive.Erase(ctx, v.Store, v.Key, v.Region, archive.Wanted{Session: id, Subject: subject})
 }
 
 // plant makes the directory of a region from a backup. Everything is verified.

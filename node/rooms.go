@@ -48,7 +48,7 @@ func (n *Node) openRegion() error {
 			Node: n.cfg.Node, Region: n.cfg.Region, Zone: n.cfg.Zone, Dir: n.replicaDir(),
 			Voters: n.cfg.Voters, Peers: groupPeers{n}, Log: n.log,
 			Unreadable: func() { n.badStream(replication.Service) }, RTT: n.roundTrip, SnapshotKey: key[:],
-			Retention: n.cfg.Retention.rules(),
+			Retention: n.cfg.Retention.rules(n.cfg.Archive.To != ""),
 		},
 		Groups: n.cfg.Groups, Layers: n.mesh.RaftLayer,
 	})

@@ -277,7 +277,7 @@ func TestPrune(t *testing.T) {
 	}
 	theirs := write(t, d, foreign, "theirs").Name
 	// What an unfinished backup left yesterday goes; what one is writing now stays.
-	for name, age := range map[string]time.Duration{"20200101T000000.000Z": 48 * time.Hour, "20200102T000000.000Z": time.Minute} {
+	for name, age := range map[string]time.Duration{"20200101T000000.000Z-00000001": 48 * time.Hour, "20200102T000000.000Z-00000002": time.Minute} {
 		key := folder("eu", name) + "group-0"
 		if err := d.Put(t.Context(), key, strings.NewReader("x"), 1); err != nil {
 			t.Fatal(err)
@@ -306,7 +306,7 @@ func TestPrune(t *testing.T) {
 	for _, name := range append(names[1:], theirs) {
 		want = append(want, folder("eu", name)+"group-0", folder("eu", name)+"manifest")
 	}
-	want = append(want, folder("eu", "20200102T000000.000Z")+"group-0", "eu/notes/mine")
+	want = append(want, folder("eu", "20200102T000000.000Z-00000002")+"group-0", "eu/notes/mine")
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("left:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -381,7 +381,7 @@ func TestDir(t *testing.T) {
 
 func FuzzManifest(f *testing.F) {
 	k := testKey(f, "ours.example")
-	m := Manifest{Format: 1, Mesh: "ours.example", MeshID: k.ID(), Region: "eu", Name: "20260102T030405.000Z", Groups: 1,
+	m := Manifest{Format: 1, Mesh: "ours.example", MeshID: k.ID(), Region: "eu", Name: "20260102T030405.000Z-0badcafe", Groups: 1,
 		Parts: []Part{{Size: 1, Stored: SealedSize(1), Hash: strings.Repeat("00", 32), SHA256: strings.Repeat("00", 32), HMAC: strings.Repeat("00", 32)}}}
 	good, err := m.Encode(k)
 	if err != nil {

@@ -50,7 +50,7 @@ func (k Key) MAC(label string, data []byte) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// verify reports whether mac is the one of data.
-func (k Key) verify(label, mac string, data []byte) bool {
+// Verify reports whether mac is the one of data.
+func (k Key) Verify(label, mac string, data []byte) bool {
 	return hmac.Equal([]byte(mac), []byte(k.MAC(label, data)))
 }

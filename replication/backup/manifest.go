@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/skein-mesh/skein"
@@ -77,7 +79,7 @@ func DecodeManifest(data []byte, key Key) (*Manifest, error) {
 	case head.MeshID != key.id:
 		return nil, fmt.Errorf("manifest: %w: it is of the mesh %.80q (secret %.16q), the secret given here is that of %q (secret %q); "+
 			"use the configuration, and the secret, of the mesh that wrote it", ErrForeign, head.Mesh, head.MeshID, key.mesh, key.id)
-	case !key.verify(manifestLabel, string(bytes.TrimSuffix(mac, []byte{'\n'})), line):
+	case !key.Verify(manifestLabel, string(bytes.TrimSuffix(mac, []byte{'\n'})), line):
 		return nil, fmt.Errorf("manifest: %w: its HMAC does not match", ErrCorrupt)
 	}
 	m := &Manifest{}
@@ -122,12 +124,19 @@ func (p *Part) validate(group uint32) error {
 	return nil
 }
 
-// nameForm is how backups are called: the time at which they began, to the millisecond, in UTC.
+// nameForm is how the name of a backup begins: the time at which it began, to the millisecond, in UTC. Behind it come a
+// dash and eight random hexadecimal digits: two that begin at once must not share a name.
 const nameForm = "20060102T150405.000Z"
 
+func newName(at time.Time) string {
+	return at.Format(nameForm) + fmt.Sprintf("-%08x", rand.Uint32())
+}
+
 func validBackup(name string) bool {
-	t, err := time.Parse(nameForm, name)
-	return err == nil && t.Format(nameForm) == name
+	begun, unique, ok := strings.Cut(name, "-")
+	t, err := time.Parse(nameForm, begun)
+	raw, odd := hex.DecodeString(unique)
+	return ok && err == nil && odd == nil && len(raw) == 4 && t.Format(nameForm) == begun && strings.ToLower(unique) == unique
 }
 
 // Keys of a backup's objects.

@@ -91,7 +91,7 @@ func Load(ctx context.Context, s Store, key Key, region skein.Region, name strin
 	if !validBackup(name) {
 		return nil, fmt.Errorf("%.80q is no name of a backup: `skein backup list` shows them", name)
 	}
-	data, err := readAll(ctx, s, manifestKey(region, name), maxManifest)
+	data, err := ReadObject(ctx, s, manifestKey(region, name), maxManifest)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("there is no complete backup %s of region %s: `skein backup list` shows those that there are", name, region)
 	}

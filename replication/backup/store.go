@@ -53,8 +53,8 @@ func CheckKey(key string) error {
 	return nil
 }
 
-// readAll reads an object of at most limit bytes.
-func readAll(ctx context.Context, s Store, key string, limit int64) ([]byte, error) {
+// ReadObject reads an object of at most limit bytes.
+func ReadObject(ctx context.Context, s Store, key string, limit int64) ([]byte, error) {
 	r, err := s.Get(ctx, key)
 	if err != nil {
 		return nil, err

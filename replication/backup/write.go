@@ -23,7 +23,7 @@ func Write(ctx context.Context, s Store, key Key, m Manifest, open Source) (*Man
 	began := time.Now()
 	m.Format, m.Mesh, m.MeshID = formatVersion, key.mesh, key.id
 	m.At = began.UTC().Truncate(time.Millisecond)
-	m.Name, m.Parts = m.At.Format(nameForm), nil
+	m.Name, m.Parts = newName(m.At), nil
 	err := writeParts(ctx, s, key, &m, open)
 	if err == nil {
 		m.Took = time.Since(began).Milliseconds()

@@ -56,7 +56,7 @@ func newRoot() *cobra.Command {
 		return &usageError{fmt.Errorf("%w; `%s --help` lists the flags", err, cmd.CommandPath())}
 	})
 	root.AddCommand(devCommand(), agentCommand(), chatCommand(), watchCommand(), membersCommand(), regionsCommand(), groupsCommand(),
-		sessionsCommand(), historyCommand(), deadLettersCommand(), backupCommand(), restoreCommand(), recoverCommand(), drainCommand(true), drainCommand(false), tokenCommand(), caCommand(), benchCommand(), versionCommand())
+		sessionsCommand(), historyCommand(), deadLettersCommand(), archiveCommand(), backupCommand(), restoreCommand(), recoverCommand(), drainCommand(true), drainCommand(false), tokenCommand(), caCommand(), benchCommand(), versionCommand())
 	return root
 }
 

@@ -1,0 +1,141 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/skein-mesh/skein"
+	"github.com/skein-mesh/skein/replication"
+	"github.com/skein-mesh/skein/replication/archive"
+	"github.com/skein-mesh/skein/replication/backup"
+	"github.com/skein-mesh/skein/session"
+	"github.com/skein-mesh/skein/telemetry"
+)
+
+// Pace of the archive: one batch a group at a time, of at most a page of replication.Group.Unarchived.
+const (
+	archiveAfter = 7 * 24 * time.Hour
+	archivePause = time.Second // between two batches
+	archiveRest  = time.Minute // when nothing is due, or after a failure
+	archiveLimit = 10 * time.Minute
+	archivePage  = 500 // events
+)
+
+// archiver copies old closed sessions to a depot, and notes in each that it is there. It works for the groups that this
+// node leads; whoever leads next goes on with what is not noted yet.
+type archiver struct {
+	n        *Node
+	key      backup.Key
+	after    time.Duration
+	cursors  []string // by group: where the pass goes on
+	kept     *telemetry.Counter
+	failures *telemetry.Counter
+}
+
+// archive runs until ctx ends.
+func (n *Node) archive(ctx context.Context) error {
+	if n.cfg.Archive.To == "" {
+		<-ctx.Done()
+		return nil
+	}
+	a := &archiver{
+		n: n, key: n.backups.key, after: n.cfg.Archive.After, cursors: make([]string, len(n.region.Groups())),
+		kept:     n.meters.Counter("skein_archived_sessions_total", "Closed sessions that this node copied to the archive."),
+		failures: n.meters.Counter("skein_archive_failures_total", "Batches of the archive that this node could not store."),
+	}
+	if a.after == 0 {
+		a.after = archiveAfter
+	}
+	rest := time.NewTimer(archivePause)
+	defer rest.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-rest.C:
+		}
+		busy, err := a.pass(ctx)
+		if err != nil && ctx.Err() == nil {
+			a.failures.Inc()
+			n.log.Error("closed sessions are not archived", "error", err)
+		}
+		if busy && err == nil {
+			rest.Reset(archivePause)
+		} else {
+			rest.Reset(archiveRest)
+		}
+	}
+}
+
+// pass archives one page of each group that this node leads; busy says that there may be more.
+func (a *archiver) pass(ctx context.Context) (busy bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, archiveLimit)
+	defer cancel()
+	var d *Depot
+	for i, g := range a.n.region.Groups() {
+		if !g.IsLeader() {
+			a.cursors[i] = ""
+			continue
+		}
+		due, next, err := g.Unarchived(a.after, a.cursors[i])
+		if err != nil {
+			return false, err
+		}
+		a.cursors[i] = next
+		busy = busy || next != ""
+		if len(due) == 0 {
+			continue
+		}
+		if d == nil {
+			if d, err = OpenDepot(a.n.cfg.Archive.To); err != nil {
+				return false, err
+			}
+			defer d.Close()
+		}
+		if err := a.group(ctx, d, uint32(i), g, due); err != nil {
+			a.cursors[i] = ""
+			return false, fmt.Errorf("group %d: %w", i, err)
+		}
+	}
+	return busy, nil
+}
+
+// group stores a page, a batch for each day in it, and then notes it in the sessions. A session that has moved on meanwhile
+// refuses the note, and is due again.
+func (a *archiver) group(ctx context.Context, d *Depot, number uint32, g *replication.Group, due []replication.DueSession) error {
+	for len(due) > 0 {
+		day := due[0].Last.UTC().Truncate(24 * time.Hour)
+		n := 1
+		for n < len(due) && due[n].Last.UTC().Truncate(24*time.Hour).Equal(day) {
+			n++
+		}
+		var batch []archive.Session
+		var notes []session.Command
+		for _, s := range due[:n] {
+			batch = append(batch, archive.Session{ID: s.Session, Subject: s.Subject, Seq: s.Seq, Events: events(g, s.Session)})
+			notes = append(notes, session.Command{Session: s.Session, Expect: s.Seq, At: time.Now().Truncate(time.Millisecond), Body: session.Archive{}})
+		}
+		if _, err := archive.Write(ctx, d, a.key, archive.Place{Region: a.n.cfg.Region, Group: number, Day: day}, batch); err != nil {
+			return err
+		}
+		results, err := g.Propose(ctx, notes...)
+		if err != nil {
+			return fmt.Errorf("note it in the sessions: %w", err)
+		}
+		for _, r := range results {
+			if r.Err == nil {
+				a.kept.Inc()
+			}
+		}
+		due = due[n:]
+	}
+	return nil
+}
+
+// events reads a session page by page.
+func events(g *replication.Group, id skein.SessionID) func(context.Context, skein.Seq) ([]session.Event, error) {
+	return func(ctx context.Context, after skein.Seq) ([]session.Event, error) {
+		return g.History(ctx, id, after, archivePage)
+	}
+}

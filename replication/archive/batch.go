@@ -1,0 +1,221 @@
+package archive
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/skein-mesh/skein"
+	"github.com/skein-mesh/skein/replication/backup"
+	"github.com/skein-mesh/skein/session"
+)
+
+const (
+	formatVersion = 1
+	maxManifest   = 1 << 20
+	maxEntries    = 4096     // sessions of one batch
+	maxLine       = 16 << 20 // bytes
+	maxStored     = 1 << 30
+	manifestLabel = "archive manifest"
+	sessionLabel  = "archive session"
+	subjectLabel  = "archive subject"
+	dayForm       = "2006-01-02"
+)
+
+// Session is one closed session that goes into a batch.
+type Session struct {
+	ID      skein.SessionID
+	Subject skein.Subject
+	Seq     skein.Seq // at which it is archived
+	// Events gives its kept events behind a sequence number, oldest first; none at the end.
+	Events func(ctx context.Context, after skein.Seq) ([]session.Event, error)
+}
+
+// Place says where batches go: of which region, group and day.
+type Place struct {
+	Region skein.Region
+	Group  uint32
+	Day    time.Time
+}
+
+func (p Place) folder() string {
+	return fmt.Sprintf("%s/archive/group-%d/%s/", p.Region, p.Group, p.Day.UTC().Format(dayForm))
+}
+
+// manifest says what is in a batch.
+type manifest struct {
+	Format int     `json:"format"`
+	MeshID string  `json:"mesh_id"` // see backup.Key.ID
+	Object string  `json:"object"`  // the key of the lines
+	Stored int64   `json:"stored"`  // its bytes
+	SHA256 string  `json:"sha256"`  // of it, hexadecimal
+	HMAC   string  `json:"hmac"`    // of its SHA-256, under the mesh's key
+	Lines  int     `json:"lines"`
+	Kept   []entry `json:"kept"`
+}
+
+// entry is one session of a batch, by keyed hashes of its names.
+type entry struct {
+	Session string    `json:"session"`
+	Subject string    `json:"subject"`
+	Seq     skein.Seq `json:"seq"`
+}
+
+// Write stores a batch of sessions, and gives how many bytes it has.
+func Write(ctx context.Context, s backup.Store, key backup.Key, at Place, sessions []Session) (int64, error) {
+	if len(sessions) == 0 || len(sessions) > maxEntries {
+		return 0, fmt.Errorf("a batch of %d sessions: want 1 to %d", len(sessions), maxEntries)
+	}
+	b := newBatch(key)
+	for i := range sessions {
+		if err := b.add(ctx, &sessions[i]); err != nil {
+			return 0, fmt.Errorf("session %s: %w", sessions[i].ID, err)
+		}
+	}
+	return b.store(ctx, s, at.folder())
+}
+
+// batch gathers lines, compressed in memory.
+type batch struct {
+	key  backup.Key
+	m    manifest
+	buf  bytes.Buffer
+	zip  *gzip.Writer
+	name []byte // what the name of the batch is made of
+}
+
+func newBatch(key backup.Key) *batch {
+	b := &batch{key: key, m: manifest{Format: formatVersion, MeshID: key.ID()}}
+	b.zip = gzip.NewWriter(&b.buf)
+	return b
+}
+
+func (b *batch) add(ctx context.Context, one *Session) error {
+	for after := skein.Seq(0); ; {
+		events, err := one.Events(ctx, after)
+		if err != nil || len(events) == 0 {
+			b.note(entry{b.key.MAC(sessionLabel, []byte(one.ID)), b.key.MAC(subjectLabel, []byte(one.Subject)), one.Seq})
+			return err
+		}
+		for i := range events {
+			line, err := json.Marshal(lineOf(&events[i]))
+			if err != nil {
+				return err
+			}
+			if err := b.line(line); err != nil {
+				return err
+			}
+		}
+		after = events[len(events)-1].Seq
+	}
+}
+
+func (b *batch) line(line []byte) error {
+	b.m.Lines++
+	_, err := b.zip.Write(append(line, '\n'))
+	return err
+}
+
+func (b *batch) note(e entry) {
+	b.m.Kept = append(b.m.Kept, e)
+	b.name = fmt.Appendf(b.name, "%s %d\n", e.Session, e.Seq)
+}
+
+// store writes the lines and then the manifest.
+func (b *batch) store(ctx context.Context, s backup.Store, folder string) (int64, error) {
+	if err := b.zip.Close(); err != nil {
+		return 0, err
+	}
+	r, err := b.key.Seal(&b.buf)
+	if err != nil {
+		return 0, err
+	}
+	sealed, err := io.ReadAll(r)
+	if err != nil {
+		return 0, err
+	}
+	sum, name := sha256.Sum256(sealed), sha256.Sum256(b.name)
+	b.m.Object = folder + hex.EncodeToString(name[:12])
+	b.m.Stored, b.m.SHA256 = int64(len(sealed)), hex.EncodeToString(sum[:])
+	b.m.HMAC = b.key.MAC(manifestLabel, []byte(b.m.SHA256))
+	if err := s.Put(ctx, b.m.Object, bytes.NewReader(sealed), b.m.Stored); err != nil {
+		return 0, err
+	}
+	data, err := b.m.encode(b.key)
+	if err != nil {
+		return 0, err
+	}
+	return b.m.Stored, s.Put(ctx, b.m.Object+".manifest", bytes.NewReader(data), int64(len(data)))
+}
+
+func (m *manifest) encode(key backup.Key) ([]byte, error) {
+	line, err := json.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(line, '\n'), key.MAC(manifestLabel, line)+"\n"...), nil
+}
+
+// decodeManifest reads the manifest that lies under a key.
+func decodeManifest(data []byte, key backup.Key, at string) (*manifest, error) {
+	line, mac, ok := bytes.Cut(data, []byte{'\n'})
+	m := &manifest{}
+	if !ok || len(data) > maxManifest || json.Unmarshal(line, m) != nil || m.Format < 1 {
+		return nil, fmt.Errorf("%w: it is no manifest", backup.ErrCorrupt)
+	}
+	switch {
+	case m.Format > formatVersion:
+		return nil, fmt.Errorf("%w: version %d, this build reads up to %d", backup.ErrNewer, m.Format, formatVersion)
+	case m.MeshID != key.ID():
+		return nil, fmt.Errorf("%w: of the secret %.16q, the one given here is %q", backup.ErrForeign, m.MeshID, key.ID())
+	case !key.Verify(manifestLabel, string(bytes.TrimSuffix(mac, []byte{'\n'})), line):
+		return nil, fmt.Errorf("%w: its HMAC does not match", backup.ErrCorrupt)
+	case m.Object+".manifest" != at || len(m.Kept) > maxEntries || m.Stored < 0 || m.Stored > maxStored:
+		return nil, fmt.Errorf("%w: it lies in the place of %.200q", backup.ErrCorrupt, m.Object)
+	}
+	return m, nil
+}
+
+// read gives each line of a batch to f. The whole batch is verified before the first.
+func (m *manifest) read(ctx context.Context, s backup.Store, key backup.Key, f func(line []byte) error) error {
+	sealed, err := backup.ReadObject(ctx, s, m.Object, m.Stored)
+	if err != nil {
+		return err
+	}
+	if sum := sha256.Sum256(sealed); hex.EncodeToString(sum[:]) != m.SHA256 || !key.Verify(manifestLabel, m.HMAC, []byte(m.SHA256)) {
+		return fmt.Errorf("%s: %w: its checksums are not those of its manifest", m.Object, backup.ErrCorrupt)
+	}
+	err = eachLine(sealed, key, f)
+	if err != nil {
+		return fmt.Errorf("%s: %w", m.Object, err)
+	}
+	return nil
+}
+
+func eachLine(sealed []byte, key backup.Key, f func(line []byte) error) error {
+	open, err := key.Open(bytes.NewReader(sealed))
+	if err != nil {
+		return err
+	}
+	zip, err := gzip.NewReader(open)
+	if err != nil {
+		return errors.Join(backup.ErrCorrupt, err)
+	}
+	lines := newScanner(zip)
+	for lines.Scan() {
+		if err := f(lines.Bytes()); err != nil {
+			return err
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return errors.Join(backup.ErrCorrupt, err)
+	}
+	return nil
+}
