@@ -20,8 +20,11 @@ func headerToWire(s *session.State, p *places) (*wire.SessionHeader, error) {
 		Phase: uint32(s.Phase), LastMs: int64(s.Last), Archived: s.Archived,
 		OpenedMs: p.openedMs, Memory: p.memory, Turns: make([]*wire.TurnHeader, len(s.Turns)), Recent: encodeEvents(p.recent),
 	}
+	turns := make([]wire.TurnHeader, len(s.Turns)) // all in one piece
 	for i := range s.Turns {
-		w.Turns[i] = turnHeader(s.Turns[i], p.turns[i])
+		w.Turns[i] = &turns[i]
+		w.Turns[i].Accepted, w.Turns[i].Done = p.turns[i].accepted, p.turns[i].done
+		w.Turns[i].Rest = restOf(s.Turns[i], p.turns[i])
 	}
 	if len(apart(s.Marks)) > 0 {
 		w.MarksApart = uint32(len(s.Marks))
@@ -33,19 +36,17 @@ func headerToWire(s *session.State, p *places) (*wire.SessionHeader, error) {
 	return w, nil
 }
 
-// turnHeader leaves out what the turn's events tell.
-func turnHeader(t *session.Turn, at turnAt) *wire.TurnHeader {
-	w := &wire.TurnHeader{Accepted: at.accepted, Done: at.done}
+// restOf gives what the turn's events do not tell, nil when they tell all.
+func restOf(t *session.Turn, at turnAt) *wire.StoredTurn {
 	if t.Status == session.Completed && t.Attempt == 1 && len(t.Continuations) == 0 {
-		return w // it went straight from the one event to the other
+		return nil // it went straight from the one event to the other
 	}
 	rest := turnToWire(t)
 	rest.Client, rest.Counter, rest.Text, rest.AtMs = "", 0, "", 0
 	if at.done != 0 {
 		rest.Reply, rest.Source, rest.DoneAtMs = "", "", 0
 	}
-	w.Rest = rest
-	return w
+	return rest
 }
 
 // readHeader reads the header of a session, nil when there is none or the session is gone.

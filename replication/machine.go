@@ -141,7 +141,7 @@ func (e *entry) state(id skein.SessionID) (*session.State, error) {
 func (e *entry) take(id skein.SessionID, st *session.State, events []session.Event) error {
 	c := e.changes[id]
 	if c == nil {
-		c = &change{}
+		c = &change{events: make([]storedEvent, 0, len(events))}
 		e.changes[id] = c
 	}
 	c.state = st
@@ -167,7 +167,9 @@ func sealedEvent(ev *session.Event, position uint64) ([]byte, error) {
 	if _, err := w.MarshalToSizedBufferVT(buf[sealSize:]); err != nil {
 		return nil, err
 	}
-	sealInPlace(eventKey(position), buf)
+	var key [8]byte // on the stack, unlike eventKey's
+	binary.BigEndian.PutUint64(key[:], position)
+	sealInPlace(key[:], buf)
 	return buf, nil
 }
 

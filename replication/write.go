@@ -69,12 +69,13 @@ func (w *writer) session(id skein.SessionID, c *change) error {
 	if err != nil {
 		return err
 	}
-	value, err := header.MarshalVT()
-	if err != nil {
+	value := make([]byte, sealSize+header.SizeVT())
+	if _, err := header.MarshalToSizedBufferVT(value[sealSize:]); err != nil {
 		return fmt.Errorf("encode session %s: %w", id, err)
 	}
 	key := []byte(id)
-	if err := w.tx.Bucket(sessionsBucket).Put(key, seal(key, value)); err != nil {
+	sealInPlace(key, value)
+	if err := w.tx.Bucket(sessionsBucket).Put(key, value); err != nil {
 		return err
 	}
 	if err := w.indexes(id, c, p); err != nil {

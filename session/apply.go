@@ -55,6 +55,9 @@ func (d *decision) emit(ev Event) {
 	if d.st != nil {
 		ev.Seq += d.st.Seq
 	}
+	if d.events == nil {
+		d.events = make([]Event, 0, 2) // most commands that change something emit no more
+	}
 	d.events = append(d.events, ev)
 }
 
