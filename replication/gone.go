@@ -86,12 +86,12 @@ func (w *writer) dropSubject(id skein.SessionID) error {
 	}
 	subjects := w.tx.Bucket(subjectsBucket)
 	if h != nil {
-		return subjects.Delete(subjectKey(skein.Subject(h.Subject), h.OpenedMs, id))
+		return subjects.Delete(subjectKey(skein.Subject(h.Subject), spanClass(h.OpenedMs, h.LatestMs), h.OpenedMs, id))
 	}
 	if h, err = readGone(w.tx, id); err != nil || h == nil {
 		return err
 	}
-	return subjects.Delete(subjectKey(skein.Subject(h.Subject), goneMs, id))
+	return subjects.Delete(subjectKey(skein.Subject(h.Subject), goneClass, 0, id))
 }
 
 func (w *writer) putGone(s *session.State) error {
@@ -108,7 +108,7 @@ func (w *writer) putGone(s *session.State) error {
 	if err := w.tx.Bucket(goneBucket).Put(key, seal(key, value)); err != nil || s.Subject == "" {
 		return err
 	}
-	return w.tx.Bucket(subjectsBucket).Put(subjectKey(s.Subject, goneMs, s.ID), []byte{})
+	return w.tx.Bucket(subjectsBucket).Put(subjectKey(s.Subject, goneClass, 0, s.ID), []byte{})
 }
 
 // readGone reads what is left of a session, nil when it is not gone.

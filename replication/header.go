@@ -18,7 +18,7 @@ func headerToWire(s *session.State, p *places) (*wire.SessionHeader, error) {
 	w := &wire.SessionHeader{
 		Subject: string(s.Subject), Assistant: s.Assistant, Home: string(s.Home), Epoch: uint64(s.Epoch), Seq: uint64(s.Seq), Count: s.Count,
 		Phase: uint32(s.Phase), LastMs: int64(s.Last), Archived: s.Archived,
-		OpenedMs: p.openedMs, Memory: p.memory, Turns: make([]*wire.TurnHeader, len(s.Turns)), Recent: encodeEvents(p.recent),
+		OpenedMs: p.openedMs, LatestMs: p.latestMs, Memory: p.memory, Turns: make([]*wire.TurnHeader, len(s.Turns)), Recent: encodeEvents(p.recent),
 	}
 	turns := make([]wire.TurnHeader, len(s.Turns)) // all in one piece
 	for i := range s.Turns {

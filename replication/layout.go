@@ -17,7 +17,7 @@ var (
 	eventsBucket   = []byte("events")   // position -> wire.Event
 	indexBucket    = []byte("index")    // id, 0, first sequence number -> where older events are, see encodeEvents
 	marksBucket    = []byte("marks")    // id, 0, client -> wire.Mark, of a session that has many
-	subjectsBucket = []byte("subjects") // subject, 0, milliseconds of opening, id -> nothing
+	subjectsBucket = []byte("subjects") // subject, 0, class of its span, milliseconds of opening, id -> nothing, see spans.go
 	goneBucket     = []byte("gone")     // id of a session whose text is deleted -> wire.SessionHeader
 	agesBucket     = []byte("ages")     // what a session waits for, day of its last event, id -> nothing
 	openBucket     = []byte("open")     // id of a session with an open turn -> nothing
@@ -30,7 +30,7 @@ var (
 )
 
 // stateFormat is the version of this layout. Version 1 had no number: it kept whole sessions, and events by session.
-const stateFormat = 2
+const stateFormat = 3
 
 // eventKey is a position, big endian: positions rise, so that a page of events is written once.
 func eventKey(position uint64) []byte { return binary.BigEndian.AppendUint64(nil, position) }
@@ -64,9 +64,9 @@ func subjectPrefix(subject skein.Subject) []byte {
 	return append(key, 0)
 }
 
-// subjectKey orders a subject's sessions by when they were opened; a time before 1970 counts as 1970.
-func subjectKey(subject skein.Subject, openedMs int64, id skein.SessionID) []byte {
-	key := binary.BigEndian.AppendUint64(subjectPrefix(subject), uint64(max(openedMs, 0)))
+// subjectKey orders a subject's sessions of one class by when they were opened; a time before 1970 counts as 1970.
+func subjectKey(subject skein.Subject, class byte, openedMs int64, id skein.SessionID) []byte {
+	key := binary.BigEndian.AppendUint64(append(subjectPrefix(subject), class), uint64(max(openedMs, 0)))
 	return append(key, id...)
 }
 

@@ -66,7 +66,7 @@ func TestSubjectKeysDoNotMix(t *testing.T) {
 	for _, one := range subjects {
 		for _, other := range subjects {
 			for _, ms := range []int64{-1, 0, 1 << 40, 1<<63 - 1} {
-				key := subjectKey(other, ms, "eu~x")
+				key := subjectKey(other, 3, ms, "eu~x")
 				if got, want := bytes.HasPrefix(key, subjectPrefix(one)), one == other; got != want {
 					t.Errorf("key of %q at %d begins like those of %q: got %v", other, ms, one, got)
 				}

@@ -21,6 +21,9 @@ type storedEvent struct {
 // zero value is a session that the file does not have. The flush owns it.
 type places struct {
 	openedMs int64
+	latestMs int64     // of its events, as their proposers say
+	listed   bool      // the index of its subject has it, in class
+	class    byte      // see spanClass
 	memory   uint64    // position of the event that holds what the assistant keeps, 0: none
 	turns    []turnAt  // of the kept turns, oldest first
 	recent   []eventAt // of the newest events
@@ -54,6 +57,7 @@ func (p *places) add(e *storedEvent) (chunk []eventAt) {
 	case session.Purged, session.Erased:
 		p.turns, p.memory = nil, 0
 	}
+	p.latestMs = max(p.latestMs, e.at)
 	p.recent = append(p.recent, e.eventAt)
 	if len(p.recent) <= recentEvents {
 		return nil
@@ -70,6 +74,7 @@ func readPlaces(tx *bolt.Tx, id skein.SessionID) (*places, error) {
 		return &places{}, err
 	}
 	p := &places{openedMs: w.OpenedMs, memory: w.Memory, open: tx.Bucket(openBucket).Get([]byte(id)) != nil}
+	p.latestMs, p.listed, p.class = w.LatestMs, true, spanClass(w.OpenedMs, w.LatestMs)
 	p.age = ageOfState(session.Phase(w.Phase), w.Archived, session.Calendar(w.LastMs))
 	for _, t := range w.Turns {
 		p.turns = append(p.turns, turnAt{t.GetAccepted(), t.GetDone()})

@@ -19,7 +19,7 @@ const (
 	maxChunks = 2048 // parts of their indexes looked at
 )
 
-// goneMs is where the subjects bucket has the sessions of which only the location is left: behind all others.
+// goneMs stands for when a session was opened of which only the location is left: such ones are told last.
 const goneMs = math.MaxInt64
 
 // search finds what a subject's sessions said, in the order of their spots.
@@ -97,23 +97,25 @@ func (f *finder) run() error {
 		}
 	}
 	slices.SortFunc(fresh, candidate.compare)
-	prefix := subjectPrefix(f.subject)
-	c := f.tx.Bucket(subjectsBucket).Cursor()
-	k, _ := c.Seek(subjectKey(f.subject, f.after.opened, f.after.session))
+	lists := f.lists()
 	var last candidate
 	for {
-		next, ok := candidate{}, false
-		if hasPrefix(k, prefix) && len(k) > len(prefix)+8 {
-			rest := k[len(prefix):]
-			next, ok = candidate{int64(binary.BigEndian.Uint64(rest)), skein.SessionID(rest[8:])}, true
+		next, from := candidate{}, -1
+		if len(fresh) > 0 {
+			next, from = fresh[0], len(lists)
 		}
-		if len(fresh) > 0 && (!ok || fresh[0].compare(next) <= 0) {
-			next, ok, fresh = fresh[0], true, fresh[1:]
-		} else {
-			k, _ = c.Next()
+		for i, l := range lists {
+			if c, ok := l.head(); ok && (from < 0 || c.compare(next) < 0) {
+				next, from = c, i
+			}
 		}
-		if !ok || next.opened >= f.to || next.opened == goneMs && !f.sessions {
+		switch {
+		case from < 0 || next.opened >= f.to:
 			return nil
+		case from == len(lists):
+			fresh = fresh[1:]
+		default:
+			lists[from].next()
 		}
 		if next == last || next.compare(candidate{f.after.opened, f.after.session}) < 0 {
 			continue // the disk has it by now, or it was told before
@@ -124,6 +126,56 @@ func (f *finder) run() error {
 		}
 	}
 }
+
+// spanList goes through the sessions of one class.
+type spanList struct {
+	prefix []byte // with the class
+	cursor *bolt.Cursor
+	key    []byte
+	gone   bool
+}
+
+// lists gives a list for each class, at the first session that may matter.
+func (f *finder) lists() []*spanList {
+	classes := make([]byte, spanClasses, spanClasses+1)
+	for i := range classes {
+		classes[i] = byte(i)
+	}
+	if f.sessions {
+		classes = append(classes, goneClass)
+	}
+	lists := make([]*spanList, len(classes))
+	for i, class := range classes {
+		l := &spanList{prefix: append(subjectPrefix(f.subject), class), cursor: f.tx.Bucket(subjectsBucket).Cursor(), gone: class == goneClass}
+		begin := candidate{f.after.opened, f.after.session}
+		if span := spanOf(class & 31); !l.gone && class < spanClasses-1 && f.from > span && f.from-span > begin.opened {
+			begin = candidate{opened: f.from - span} // an older one of this class was over before
+		}
+		if l.gone && begin.opened < goneMs {
+			begin = candidate{}
+		} else if l.gone {
+			begin.opened = 0
+		}
+		l.key, _ = l.cursor.Seek(subjectKey(f.subject, class, begin.opened, begin.id))
+		lists[i] = l
+	}
+	return lists
+}
+
+// head gives the session at which the list is.
+func (l *spanList) head() (candidate, bool) {
+	if !hasPrefix(l.key, l.prefix) || len(l.key) <= len(l.prefix)+8 {
+		return candidate{}, false
+	}
+	rest := l.key[len(l.prefix):]
+	c := candidate{int64(binary.BigEndian.Uint64(rest)), skein.SessionID(rest[8:])}
+	if l.gone {
+		c.opened = goneMs
+	}
+	return c, true
+}
+
+func (l *spanList) next() { l.key, _ = l.cursor.Next() }
 
 // visit takes in one session; done says that the page ends with it.
 func (f *finder) visit(c candidate) (done bool, err error) {

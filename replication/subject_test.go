@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	bolt "go.etcd.io/bbolt"
 	"pgregory.net/rapid"
 
 	"github.com/skein-mesh/skein"
@@ -143,18 +144,56 @@ func TestSearchFindsWhatWasSaid(t *testing.T) {
 	})
 }
 
-// TestSearchIsBounded: a page ends when it has looked at enough, and the next goes on there.
+// TestSearchMeetsNoOthers: however many sessions were over before, or began later, a query between two times does not
+// look at them.
+func TestSearchMeetsNoOthers(t *testing.T) {
+	k := newKeptStore(t)
+	const sessions = 3000
+	for n := range sessions {
+		cmd := openCmd(n)
+		cmd.At = time.Unix(int64(n)*100, 0)
+		k.must(cmd)
+	}
+	long := sayCmd(7, 1, 1) // one that goes on for long
+	long.At = time.Unix(150_030, 0)
+	k.must(long)
+	k.flushed()
+	q := search{subject: "ada", from: 150_000_000, to: 150_150_000, limit: 10, bytes: 1000}
+	wantSaid(t, k.store, q, "eu~s7 2, eu~s7 3, eu~s1500 1, eu~s1501 1")
+	f := finder{search: q}
+	err := k.view(func(tx *bolt.Tx) error { f.tx = tx; return f.run() })
+	if err != nil || f.visits > 6 {
+		t.Errorf("visited %d sessions, %v, want a few", f.visits, err)
+	}
+}
+
+func TestSpanClass(t *testing.T) {
+	for _, tt := range []struct {
+		span int64
+		want byte
+	}{{-5, 0}, {0, 0}, {1, 0}, {60_000, 0}, {60_001, 1}, {120_000, 1}, {120_001, 2}, {240_000, 2}, {1 << 62, spanClasses - 1}} {
+		got := spanClass(1000, 1000+tt.span)
+		if got != tt.want || got < spanClasses-1 && tt.span > spanOf(got) {
+			t.Errorf("span %d: class %d, want %d", tt.span, got, tt.want)
+		}
+	}
+}
+
+// TestSearchIsBounded: a page ends when it has looked at enough, and the next goes on there. Every session here was
+// opened before the time that is asked for and used after it.
 func TestSearchIsBounded(t *testing.T) {
 	const sessions = 2*maxVisits + 10
 	k := newKeptStore(t)
 	for n := range sessions {
-		cmd := openCmd(n)
-		cmd.At = time.Unix(int64(n), 0)
-		k.must(cmd)
+		cmd, say := openCmd(n), sayCmd(n, 1, 1)
+		cmd.At, say.At = time.Unix(int64(n), 0), time.Unix(5000, 0)
+		if n == sessions-1 {
+			say.At = time.Unix(4200, 0)
+		}
+		k.must(cmd, say)
 	}
-	k.must(session.Command{Session: sid(sessions - 1), At: time.Unix(5000, 0), Body: session.Close{Reason: "client"}})
 	k.flushed()
-	q := search{subject: "ada", from: 4_000_000, to: math.MaxInt64, limit: 10, bytes: 1000}
+	q := search{subject: "ada", from: 4_000_000, to: 4_500_000, limit: 10, bytes: 1000}
 	for range 2 {
 		f, err := k.search(q)
 		if err != nil || len(f.said) > 0 || !f.more {
@@ -162,7 +201,7 @@ func TestSearchIsBounded(t *testing.T) {
 		}
 		q.after = f.through
 	}
-	wantSaid(t, k.store, q, fmt.Sprintf("%s 2", sid(sessions-1)))
+	wantSaid(t, k.store, q, fmt.Sprintf("%s 2, %s 3", sid(sessions-1), sid(sessions-1)))
 }
 
 // TestSearchSkipsOtherTimes: of a long session only the part of its index that fits is read event by event.

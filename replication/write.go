@@ -9,7 +9,6 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/skein-mesh/skein"
-	"github.com/skein-mesh/skein/session"
 )
 
 // Of so many sessions a flush remembers where their events are; of the others it reads it.
@@ -90,11 +89,6 @@ func (w *writer) session(id skein.SessionID, c *change) error {
 // event notes where an event is. It is written with those of the other sessions.
 func (w *writer) event(id skein.SessionID, e *storedEvent, p *places) error {
 	w.events = append(w.events, e)
-	if e.kind == session.Opened {
-		if err := w.tx.Bucket(subjectsBucket).Put(subjectKey(e.subject, e.at, id), []byte{}); err != nil {
-			return err
-		}
-	}
 	chunk := p.add(e)
 	if chunk == nil {
 		return nil
@@ -115,6 +109,9 @@ func (w *writer) indexes(id skein.SessionID, c *change, p *places) error {
 		return err
 	}
 	p.age = age
+	if err := w.writeSpan(id, c.state.Subject, p); err != nil {
+		return err
+	}
 	if n := letters(c.state); n != p.letters {
 		if err := writeLetters(w.tx, []byte(id), n); err != nil {
 			return err

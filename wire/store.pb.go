@@ -702,6 +702,7 @@ type SessionHeader struct {
 	Phase         uint32                 `protobuf:"varint,13,opt,name=phase,proto3" json:"phase,omitempty"`
 	LastMs        int64                  `protobuf:"varint,14,opt,name=last_ms,json=lastMs,proto3" json:"last_ms,omitempty"` // of the calendar
 	Archived      bool                   `protobuf:"varint,15,opt,name=archived,proto3" json:"archived,omitempty"`
+	LatestMs      int64                  `protobuf:"varint,16,opt,name=latest_ms,json=latestMs,proto3" json:"latest_ms,omitempty"` // of its events, by the clocks of their proposers
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -839,6 +840,13 @@ func (x *SessionHeader) GetArchived() bool {
 		return x.Archived
 	}
 	return false
+}
+
+func (x *SessionHeader) GetLatestMs() int64 {
+	if x != nil {
+		return x.LatestMs
+	}
+	return 0
 }
 
 type Event struct {
@@ -3024,7 +3032,7 @@ const file_store_proto_rawDesc = "" +
 	"TurnHeader\x12\x1a\n" +
 	"\baccepted\x18\x01 \x01(\x04R\baccepted\x12\x12\n" +
 	"\x04done\x18\x02 \x01(\x04R\x04done\x12*\n" +
-	"\x04rest\x18\x03 \x01(\v2\x16.skein.wire.StoredTurnR\x04rest\"\xa8\x03\n" +
+	"\x04rest\x18\x03 \x01(\v2\x16.skein.wire.StoredTurnR\x04rest\"\xc5\x03\n" +
 	"\rSessionHeader\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\tR\asubject\x12\x1c\n" +
 	"\tassistant\x18\x02 \x01(\tR\tassistant\x12\x12\n" +
@@ -3042,7 +3050,8 @@ const file_store_proto_rawDesc = "" +
 	"\x06recent\x18\f \x01(\fR\x06recent\x12\x14\n" +
 	"\x05phase\x18\r \x01(\rR\x05phase\x12\x17\n" +
 	"\alast_ms\x18\x0e \x01(\x03R\x06lastMs\x12\x1a\n" +
-	"\barchived\x18\x0f \x01(\bR\barchived\"\x96\x04\n" +
+	"\barchived\x18\x0f \x01(\bR\barchived\x12\x1b\n" +
+	"\tlatest_ms\x18\x10 \x01(\x03R\blatestMs\"\x96\x04\n" +
 	"\x05Event\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x12\n" +

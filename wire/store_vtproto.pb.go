@@ -641,6 +641,13 @@ func (m *SessionHeader) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.LatestMs != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.LatestMs))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0x80
+	}
 	if m.Archived {
 		i--
 		if m.Archived {
@@ -3101,6 +3108,9 @@ func (m *SessionHeader) SizeVT() (n int) {
 	}
 	if m.Archived {
 		n += 2
+	}
+	if m.LatestMs != 0 {
+		n += 2 + protohelpers.SizeOfVarint(uint64(m.LatestMs))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -6062,6 +6072,25 @@ func (m *SessionHeader) UnmarshalVT(dAtA []byte) error {
 				}
 			}
 			m.Archived = bool(v != 0)
+		case 16:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field LatestMs", wireType)
+			}
+			m.LatestMs = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.LatestMs |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
