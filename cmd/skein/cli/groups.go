@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -68,6 +69,25 @@ func names(ids []skein.NodeID) string {
 		list[i] = string(id)
 	}
 	return dash(strings.Join(list, ","))
+}
+
+// leads gives how many groups a node leads; who answers does not know it of other regions.
+func leads(m admin.Member) string {
+	if m.Leads == 0 {
+		return "-"
+	}
+	return strconv.Itoa(m.Leads)
+}
+
+// leaders names the leader of each group, in the order of the groups.
+func leaders(ids []skein.NodeID) string {
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		if names[i] = string(id); id == "" {
+			names[i] = "none"
+		}
+	}
+	return strings.Join(names, ",")
 }
 
 // quorum reports whether every group has one.

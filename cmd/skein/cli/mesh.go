@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"sync"
 	"text/tabwriter"
 
@@ -82,14 +81,6 @@ func printMembers(w io.Writer, members []admin.Member) error {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%.2f\t%s\t%s\n", m.Node, m.Region, m.Zone, status, yesNo(m.Voter), leads(m), m.Load, rtt, addr)
 	}
 	return t.Flush()
-}
-
-// leads gives how many groups a node leads; who answers does not know it of other regions.
-func leads(m admin.Member) string {
-	if m.Leads == 0 {
-		return "-"
-	}
-	return strconv.Itoa(m.Leads)
 }
 
 func yesNo(b bool) string {
@@ -187,17 +178,6 @@ func printRegions(w io.Writer, list []admin.Region) error {
 		fmt.Fprintf(t, "%s\t%d\t%d of %d\t%d\t%d\t%s\t%s\t%s\n", r.Region, len(r.Zones), r.Alive, r.Nodes, r.Draining, r.Voters, leader, quorum, survives)
 	}
 	return t.Flush()
-}
-
-// leaders names the leader of each group, in the order of the groups.
-func leaders(ids []skein.NodeID) string {
-	names := make([]string, len(ids))
-	for i, id := range ids {
-		if names[i] = string(id); id == "" {
-			names[i] = "none"
-		}
-	}
-	return strings.Join(names, ",")
 }
 
 func sessionsCommand() *cobra.Command {
