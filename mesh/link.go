@@ -51,7 +51,8 @@ func (l *link) idle() bool {
 	return l.streams == 0
 }
 
-// links holds the QUIC connections, one a pair; while both sides dial at once there may be two for a moment.
+// links holds the QUIC connections, one a pair; while both sides dial at once there may be two for a moment. Those of
+// kindApart are beside them, one for each large stream.
 type links struct {
 	mesh *Mesh
 
@@ -108,7 +109,7 @@ func (s *links) get(ctx context.Context, member Member) (*link, error) {
 func (s *links) dial(ctx context.Context, member Member, a *attempt) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	l, err := s.connect(ctx, member)
+	l, err := s.connect(ctx, member, kindLink)
 	if err == nil {
 		s.adopt(l)
 		if !s.mesh.tasks.spawn(func(ctx context.Context) { s.serve(ctx, l) }) {
@@ -130,7 +131,7 @@ func (s *links) dial(ctx context.Context, member Member, a *attempt) {
 
 // connect dials the addresses in turn and waits for the greeting: a dial succeeds before the far side has seen
 // this one's certificate.
-func (s *links) connect(ctx context.Context, member Member) (*link, error) {
+func (s *links) connect(ctx context.Context, member Member, kind byte) (*link, error) {
 	conf := s.mesh.config.Identity.client(wire.ALPNMesh, member.Node)
 	var faults []error
 	for _, addr := range member.QUIC {
@@ -142,7 +143,7 @@ func (s *links) connect(ctx context.Context, member Member) (*link, error) {
 			faults = append(faults, fmt.Errorf("dial %s at %s: %w", member.Node, addr, err))
 			continue
 		}
-		inc, err := s.hello(ctx, conn)
+		inc, err := s.hello(ctx, conn, kind)
 		if err != nil {
 			conn.CloseWithError(codeRefused, "greeting")
 			faults = append(faults, fmt.Errorf("greet %s at %s: %w", member.Node, addr, err))
@@ -159,7 +160,7 @@ func (s *links) connect(ctx context.Context, member Member) (*link, error) {
 }
 
 // hello exchanges greetings on the first stream of a dialed connection.
-func (s *links) hello(ctx context.Context, conn *quic.Conn) (skein.Incarnation, error) {
+func (s *links) hello(ctx context.Context, conn *quic.Conn, kind byte) (skein.Incarnation, error) {
 	str, err := conn.OpenStreamSync(ctx)
 	if err != nil {
 		return 0, err
@@ -168,7 +169,7 @@ func (s *links) hello(ctx context.Context, conn *quic.Conn) (skein.Incarnation, 
 	defer str.Close()
 	deadline, _ := ctx.Deadline()
 	str.SetDeadline(deadline)
-	if _, err := str.Write(greeting(kindLink, s.mesh.config.Self.Incarnation)); err != nil {
+	if _, err := str.Write(greeting(kind, s.mesh.config.Self.Incarnation)); err != nil {
 		return 0, err
 	}
 	_, inc, err := readGreeting(str)
@@ -190,12 +191,16 @@ func (s *links) welcome(ctx context.Context, conn *quic.Conn) (*link, error) {
 	defer str.CancelRead(codeStreamClosed)
 	defer str.Close()
 	str.SetDeadline(time.Now().Add(handshakeTimeout))
-	_, inc, err := readGreeting(str)
+	kind, inc, err := readGreeting(str)
 	if err != nil {
 		return nil, err
 	}
 	l := &link{peer: skein.Runner{Node: place.Node, Incarnation: inc}, region: place.Region, conn: conn}
-	s.adopt(l) // before the answer: the peer may be asked back at once
+	if kind == kindApart {
+		s.add(l)
+	} else {
+		s.adopt(l) // before the answer: the peer may be asked back at once
+	}
 	_, err = str.Write(greeting(kindLink, s.mesh.config.Self.Incarnation))
 	return l, err
 }

@@ -279,7 +279,7 @@ func (g *Group) startRaft() (*raft.Raft, error) {
 		r := g.raft.Load()
 		return r == nil || r.State() == raft.Leader
 	}
-	g.transport.holds, g.transport.rate = g.disk.copies.holds, g.cfg.SnapshotRate
+	g.transport.holds, g.transport.rate, g.transport.apart = g.disk.copies.holds, g.cfg.SnapshotRate, newApartTransport(g)
 	g.transport.fenced.Store(fenced || g.forming.Load())
 	at, _ := g.epochs.get()
 	g.transport.unsure.Store(at != 0)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -19,6 +20,8 @@ type fabric struct {
 	nodes map[skein.NodeID]*port
 	cut   map[skein.NodeID]bool // nodes that reach each other and nobody else, see split
 	order []Candidate
+
+	apart atomic.Int32 // streams that asked for a connection of their own
 }
 
 type port struct {
@@ -179,6 +182,12 @@ func (l *layer) Close() error {
 }
 
 func (l *layer) Addr() net.Addr { return nodeAddr(l.node) }
+
+// DialApart is Dial: connections are not told apart here.
+func (l *layer) DialApart(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	l.fabric.apart.Add(1)
+	return l.Dial(to, timeout)
+}
 
 func (l *layer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	a, b, dst, err := l.fabric.pair(l.node, skein.NodeID(addr))

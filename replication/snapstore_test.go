@@ -194,6 +194,9 @@ func TestSlowFollowerGetsOneSnapshot(t *testing.T) {
 		if len(labels) != 1 {
 			t.Errorf("snapshots sent: got %v, want one", labels)
 		}
+		if got := c.fabric.apart.Load(); got != 1 {
+			t.Errorf("snapshots on a connection of their own: got %d, want 1", got)
+		}
 		if left, err := filepath.Glob(filepath.Join(c.dir, "*", incomingAs+"*")); err != nil || len(left) > 0 {
 			t.Errorf("copies left behind: %v, %v", left, err)
 		}

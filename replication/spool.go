@@ -24,7 +24,7 @@ const spoolWait = time.Second
 // long as the follower goes on taking them.
 func (t *transport) InstallSnapshot(id raft.ServerID, addr raft.ServerAddress, req *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
 	giveUp := t.holds.take(string(id), req.LastLogIndex)
-	err := t.NetworkTransport.InstallSnapshot(id, addr, req, resp, t.paced(data))
+	err := t.carrier().InstallSnapshot(id, addr, req, resp, t.paced(data))
 	if err != nil || !resp.Success {
 		giveUp()
 		return err

@@ -30,6 +30,7 @@ var (
 type transport struct {
 	*raft.NetworkTransport
 	layer  *trackedLayer
+	apart  *apartTransport // carries snapshots; nil: the other one does
 	silent func() bool
 	fenced atomic.Bool
 	unsure atomic.Bool   // it is not known yet whether the group has gone on without this replica, see inquire
@@ -184,6 +185,9 @@ func (t *transport) RequestPreVote(id raft.ServerID, addr raft.ServerAddress, re
 func (t *transport) shut() {
 	t.NetworkTransport.Close()
 	t.layer.shut()
+	if t.apart != nil {
+		t.apart.shut()
+	}
 }
 
 // wait ends what the transport started, and may be called again. Raft has stopped by then.
@@ -192,4 +196,7 @@ func (t *transport) wait() {
 	t.pumps.Wait()
 	t.CloseStreams()
 	t.layer.wait()
+	if t.apart != nil {
+		t.apart.CloseStreams()
+	}
 }
