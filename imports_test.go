@@ -37,7 +37,7 @@ var house = map[string][]string{
 	"inference/llama":         {"inference"},
 	"inference/openai":        {"inference"},
 	"inference/inferencetest": {"inference"},
-	"assistant":               {"assistant/gazetteer", "assistant/intent", "assistant/retrieval", "assistant/text", "inference", "session", "wire"},
+	"assistant":               {"assistant/gazetteer", "assistant/intent", "assistant/retrieval", "assistant/tagger", "assistant/text", "inference", "session", "wire"},
 	"assistant/text":          {},
 	"assistant/linear":        {"assistant/text"},
 	"assistant/intent":        {"assistant/linear", "assistant/text"},

@@ -13,6 +13,7 @@ import (
 	"github.com/skein-mesh/skein"
 	understanding "github.com/skein-mesh/skein/assistant/intent"
 	"github.com/skein-mesh/skein/assistant/retrieval"
+	"github.com/skein-mesh/skein/assistant/tagger"
 	"github.com/skein-mesh/skein/inference"
 	"github.com/skein-mesh/skein/session"
 )
@@ -27,6 +28,7 @@ var ErrFinal = errors.New("assistant: no attempt can answer this")
 type Assistant struct {
 	def     *definition
 	intents *understanding.Model
+	tagger  *tagger.Tagger // nil: no entity is learnt
 	library *retrieval.Index
 	lexicon *lexicon
 	deps    Deps
@@ -87,7 +89,11 @@ func Parse(name string, data []byte) (*Assistant, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Assistant{def: def, intents: intents, library: newLibrary(def), lexicon: newLexicon()}, nil
+	tags, err := def.train()
+	if err != nil {
+		return nil, err
+	}
+	return &Assistant{def: def, intents: intents, tagger: tags, library: newLibrary(def), lexicon: newLexicon()}, nil
 }
 
 // Shop gives the assistant of the embedded example, a shop for running shoes in English and Chinese.

@@ -23,6 +23,7 @@ type definition struct {
 	slotList []*slot
 	tools    map[string]*tool
 	intents  []intent
+	marked   []marked // the examples of all intents
 	flows    []*flow
 	faq      []faqEntry
 	sorry    texts

@@ -11,7 +11,8 @@ import (
 	words "github.com/skein-mesh/skein/assistant/text"
 )
 
-// entity is a kind of thing that a message can mention, found by a regular expression or in a list.
+// entity is a kind of thing that a message can mention, found by a regular expression, in a list, or by what stands
+// around it.
 type entity struct {
 	name      string
 	order     int
@@ -22,6 +23,7 @@ type entity struct {
 	list      *gazetteer.Matcher // nil: none
 	values    []string           // of the words of the list
 	fuzzy     int                // errors that a word of the list may have
+	learn     bool               // also found by the tagger
 	names     map[string]map[string]string
 }
 
@@ -56,12 +58,13 @@ func (d *decoder) entities(n ast.Node, def *definition) {
 				}
 			}},
 			{"when", func(n ast.Node) { ent.when = d.expr(n, what+": when", []string{"asked", "intent", "flow"}) }},
-		}, later("learn", "roles")...)...)
+			{"learn", func(n ast.Node) { ent.learn = d.boolean(n, what+": learn") }},
+		}, later("roles")...)...)
 		if list != nil {
 			d.synonyms(list, what, ent)
 		}
-		if ent.re == nil && list == nil {
-			d.fault(e.at, "%s: neither regex nor list", what)
+		if ent.re == nil && list == nil && !ent.learn {
+			d.fault(e.at, "%s: neither regex nor list nor learn", what)
 		}
 	}
 }

@@ -44,7 +44,8 @@ func (d *decoder) intents(n ast.Node, def *definition) {
 					continue
 				}
 				for _, s := range d.list(l.val, what) {
-					in.examples = append(in.examples, d.example(l.val, s, what, def))
+					x := d.example(l.val, s, e.key, def)
+					in.examples, def.marked = append(in.examples, x.text), append(def.marked, x)
 				}
 			}
 		}
@@ -53,6 +54,19 @@ func (d *decoder) intents(n ast.Node, def *definition) {
 			return
 		}
 		def.intents = append(def.intents, in)
+	}
+	d.unmarked(n, def)
+}
+
+// unmarked finds entities that are to be learnt from nothing.
+func (d *decoder) unmarked(n ast.Node, def *definition) {
+	for _, e := range def.entities {
+		marks := func(x marked) bool {
+			return slices.ContainsFunc(x.marks, func(k mark) bool { return k.entity == e })
+		}
+		if e.learn && !slices.ContainsFunc(def.marked, marks) {
+			d.fault(n, "entity %s: learn: no example marks it; write [a value](%s) in some", e.name, e.name)
+		}
 	}
 }
 
@@ -69,15 +83,25 @@ func (d *decoder) builtinIntent(e entry, s string, in *intent) {
 }
 
 // example takes the marks of entities out of a sentence: [SO10023](order_no) is read as SO10023.
-func (d *decoder) example(n ast.Node, s, what string, def *definition) string {
+func (d *decoder) example(n ast.Node, s, intent string, def *definition) marked {
+	what := "intent " + intent
+	x := marked{intent: intent}
 	if s == "" || len(s) > maxExample {
 		d.fault(n, "%s: an example has 1 to %d bytes", what, maxExample)
-		return ""
+		return x
 	}
-	for _, m := range markedSpan.FindAllStringSubmatch(s, -1) {
-		d.entityNamed(n, what+": example "+s, m[2], def)
+	at := 0
+	for _, m := range markedSpan.FindAllStringSubmatchIndex(s, -1) {
+		x.text += s[at:m[0]]
+		k := mark{start: len(x.text)}
+		x.text += s[m[2]:m[3]]
+		k.end, at = len(x.text), m[1]
+		if k.entity = d.entityNamed(n, what+": example "+s, s[m[4]:m[5]], def); k.entity != nil {
+			x.marks = append(x.marks, k)
+		}
 	}
-	return markedSpan.ReplaceAllString(s, "$1")
+	x.text += s[at:]
+	return x
 }
 
 func (def *definition) intent(name string) *intent {

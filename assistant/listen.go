@@ -33,6 +33,10 @@ func (t *turn) listen() {
 	h.all = resolve(t.a.def.find(m), t.askedEntity())
 	h.tokens = mask(m, h.all)
 	h.guess = t.a.classify(h.tokens)
+	if h.guess.sure() {
+		h.all = t.a.learned(m, h.guess.intent, h.all)
+		h.tokens = mask(m, h.all)
+	}
 	h.sense = t.a.sense(h)
 	t.lang = t.a.language(h.tokens, t.mem.Language)
 	if h.guess.sure() && !strings.HasPrefix(h.guess.intent, faqClass) {
