@@ -155,9 +155,7 @@ func (c *compaction) copy(ctx context.Context, tx *bolt.Tx) (err error) {
 			}); err != nil || k == nil {
 				return err
 			}
-			if fileResident() > mostMapped {
-				forgetMapped(tx)
-			}
+			trim(tx)
 			select {
 			case <-time.After(time.Since(begun)):
 			case <-ctx.Done():

@@ -14,13 +14,20 @@ func (s *store) view(f func(*bolt.Tx) error) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, tx.Rollback()) }()
-	if s.views.Add(1)%trimEvery == 0 && fileResident() > mostMapped {
-		forgetMapped(tx)
+	if s.views.Add(1)%trimEvery == 0 {
+		trim(tx)
 	}
 	if err := f(tx); err != nil {
 		return fmt.Errorf("%s: %w", s.path(), err)
 	}
 	return nil
+}
+
+// trim gives mapped pages back when there are many.
+func trim(tx *bolt.Tx) {
+	if fileResident() > mostMapped {
+		forgetMapped(tx)
+	}
 }
 
 // begin begins a read transaction, whose file stays open until it ends.

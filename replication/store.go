@@ -21,8 +21,8 @@ const (
 	cleanBytes   = 16 << 20 // likewise
 	mostMapped   = 96 << 20 // bytes of mapped files that may stay in memory
 	trimEvery    = 128      // reads of the file between two looks at that
-	flushOps     = 12288    // changes that call for a flush at once
-	maxPending   = 49152    // changes that may wait for the disk; beyond it the state machine waits
+	flushOps     = 8192     // changes that call for a flush at once
+	maxPending   = 16384    // changes that may wait for the disk; beyond it the state machine waits
 	maxPendBytes = 32 << 20 // likewise, in bytes of events
 )
 
