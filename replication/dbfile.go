@@ -24,22 +24,29 @@ var errCorrupt = seglog.ErrCorrupt
 // read transaction, and look like a hung disk. 64 GiB, where addresses have 64 bits.
 const mmapSize = 1 << (30 + 6*(bits.UintSize/64))
 
-// openDB opens a bbolt file. bbolt panics on damaged pages; at this one place that becomes an error that names
-// the file. The list of free pages is written with each commit: to find them at a start every page would be read.
+// guarded runs f, which reads or writes a bbolt file. bbolt panics on a damaged page: that becomes an error. The caller names the file.
+func guarded(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", errCorrupt, p)
+		}
+	}()
+	return f()
+}
+
+// openDB opens a bbolt file. The list of free pages is written with each commit: to find them at a start every page would be read.
 func openDB(path string, readOnly bool) (db *bolt.DB, err error) {
 	if err := checkSize(path); err != nil {
 		return nil, err
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			db, err = nil, fmt.Errorf("open %s: %w: %v", path, errCorrupt, p)
-		}
-	}()
-	db, err = bolt.Open(path, 0o600, &bolt.Options{
-		Timeout:         time.Second, // another process holds the lock
-		ReadOnly:        readOnly,
-		FreelistType:    bolt.FreelistMapType,
-		InitialMmapSize: mmapSize,
+	err = guarded(func() (err error) {
+		db, err = bolt.Open(path, 0o600, &bolt.Options{
+			Timeout:         time.Second, // another process holds the lock
+			ReadOnly:        readOnly,
+			FreelistType:    bolt.FreelistMapType,
+			InitialMmapSize: mmapSize,
+		})
+		return err
 	})
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):

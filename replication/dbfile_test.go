@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -173,4 +174,49 @@ func FuzzReadMeta(f *testing.F) {
 			readMeta(buf[:metaSize])
 		}
 	})
+}
+
+// TestDamagedPageIsAnError: every page of a state file in turn is overwritten; opening and reading may fail, and do not panic.
+func TestDamagedPageIsAnError(t *testing.T) {
+	k := newKeptStore(t)
+	for n := range 50 {
+		k.must(openCmd(n), sayCmd(n, 1, 1))
+	}
+	k.flushed()
+	path := k.path()
+	if err := k.close(); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	noticed := 0
+	used := len(bytes.TrimRight(whole, "\x00")) // the file is made larger at once
+	for at := 0; at < used; at += 4096 {
+		bad := slices.Clone(whole[:(used/4096+1)*4096])
+		clear(bad[at : at+4096])
+		dir := t.TempDir() // bbolt keeps the lock on a file over which it panicked
+		if err := os.WriteFile(filepath.Join(dir, stateFile), bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		st, err := openStore(dir, func(error) {})
+		if err != nil {
+			noticed++
+			if !strings.Contains(err.Error(), filepath.Join(dir, stateFile)) {
+				t.Errorf("page at %d: %v does not name the file in %s", at, err, dir)
+			}
+			continue
+		}
+		for n := range 50 {
+			if _, err := st.get(sid(n)); err != nil {
+				noticed++
+				break
+			}
+		}
+		st.close() //nolint:errcheck // it is damaged
+	}
+	if noticed == 0 {
+		t.Error("no damage was noticed")
+	}
 }

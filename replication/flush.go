@@ -93,9 +93,11 @@ func (s *store) flushLocked() error {
 
 	hung := time.AfterFunc(diskHungExit, func() { s.fatal(fmt.Errorf("%s: %w: a flush has run for %v", s.path(), ErrDiskHung, diskHungExit)) })
 	defer hung.Stop()
-	err := s.db.Update(func(tx *bolt.Tx) error {
-		defer trim(tx)
-		return writeChanges(tx, s.known, changes, at)
+	err := guarded(func() error {
+		return s.db.Update(func(tx *bolt.Tx) error {
+			defer trim(tx)
+			return writeChanges(tx, s.known, changes, at)
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("%s: flush: %w", s.path(), err)

@@ -127,13 +127,15 @@ func checkFormat(path string) (fresh bool, err error) {
 		return false, err
 	}
 	found := uint32(0)
-	err = db.View(func(tx *bolt.Tx) error {
-		if first, _ := tx.Cursor().First(); first == nil {
-			fresh = true
-			return nil
-		}
-		found, err = readFormat(tx)
-		return err
+	err = guarded(func() error {
+		return db.View(func(tx *bolt.Tx) error {
+			if first, _ := tx.Cursor().First(); first == nil {
+				fresh = true
+				return nil
+			}
+			found, err = readFormat(tx)
+			return err
+		})
 	})
 	if err = errors.Join(err, db.Close()); err != nil {
 		return false, fmt.Errorf("open %s: %w", path, err)

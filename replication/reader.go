@@ -17,7 +17,7 @@ func (s *store) view(f func(*bolt.Tx) error) (err error) {
 	if s.views.Add(1)%trimEvery == 0 {
 		trim(tx)
 	}
-	if err := f(tx); err != nil {
+	if err := guarded(func() error { return f(tx) }); err != nil {
 		return fmt.Errorf("%s: %w", s.path(), err)
 	}
 	return nil

@@ -110,17 +110,19 @@ func (s *store) load(db *bolt.DB) error {
 	var at mark
 	letters := 0
 	open := map[skein.SessionID]*session.State{}
-	err := db.View(func(tx *bolt.Tx) (err error) {
-		if at, err = readMark(tx); err != nil {
-			return err
-		}
-		letters = countLetters(tx)
-		return tx.Bucket(openBucket).ForEach(func(id, _ []byte) error {
-			st, err := readState(tx, skein.SessionID(id))
-			if err == nil && st != nil {
-				open[st.ID] = st
+	err := guarded(func() error {
+		return db.View(func(tx *bolt.Tx) (err error) {
+			if at, err = readMark(tx); err != nil {
+				return err
 			}
-			return err
+			letters = countLetters(tx)
+			return tx.Bucket(openBucket).ForEach(func(id, _ []byte) error {
+				st, err := readState(tx, skein.SessionID(id))
+				if err == nil && st != nil {
+					open[st.ID] = st
+				}
+				return err
+			})
 		})
 	})
 	if err != nil {
