@@ -15,8 +15,9 @@ type Disk struct {
 	ino    uint64
 	ignore string
 	kinds  map[string]int
-	fuse   *fuse // nil: the power does not fail
-	image  *file // what fuse's subtree held when the power failed
+	fuse   *fuse                // nil: the power does not fail
+	sick   map[string]*sickness // by the path of a tree
+	image  *file                // what fuse's subtree held when the power failed
 }
 
 // fuse fails the power of a subtree.
@@ -57,7 +58,7 @@ type change struct {
 
 // NewDisk makes an empty one.
 func NewDisk() *Disk {
-	d := &Disk{kinds: map[string]int{}}
+	d := &Disk{kinds: map[string]int{}, sick: map[string]*sickness{}}
 	d.root = d.make(true, 0o700)
 	return d
 }

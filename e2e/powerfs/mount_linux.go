@@ -20,7 +20,7 @@ const Env = "SKEIN_POWERFS"
 
 // request is what the two processes say to each other, one line of JSON each way.
 type request struct {
-	Op    string `json:"op"` // arm, failed, revive, ignore
+	Op    string `json:"op"` // arm, failed, revive, ignore, hang, break, cure
 	Path  string `json:"path,omitempty"`
 	Steps int    `json:"steps,omitempty"`
 	Power bool   `json:"power,omitempty"`
@@ -79,6 +79,12 @@ func (d *Disk) listen(in io.Reader, out io.Writer) error {
 			err = d.Revive(r.Path, r.Power, r.Seed)
 		case "ignore":
 			a.Kinds = d.Ignore(r.Path)
+		case "hang":
+			d.Hang(r.Path)
+		case "break":
+			d.Break(r.Path)
+		case "cure":
+			d.Cure(r.Path)
 		default:
 			err = fmt.Errorf("control: unknown operation %q", r.Op)
 		}
@@ -186,4 +192,22 @@ func (m *Mounted) Revive(to string, power bool, seed uint64) error {
 func (m *Mounted) Ignore(kind string) (map[string]int, error) {
 	a, err := m.ask(request{Op: "ignore", Path: kind})
 	return a.Kinds, err
+}
+
+// Hang is Disk.Hang.
+func (m *Mounted) Hang(sub string) error {
+	_, err := m.ask(request{Op: "hang", Path: sub})
+	return err
+}
+
+// Break is Disk.Break.
+func (m *Mounted) Break(sub string) error {
+	_, err := m.ask(request{Op: "break", Path: sub})
+	return err
+}
+
+// Cure is Disk.Cure.
+func (m *Mounted) Cure(sub string) error {
+	_, err := m.ask(request{Op: "cure", Path: sub})
+	return err
 }

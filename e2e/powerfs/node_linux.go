@@ -96,13 +96,19 @@ func (n *node) Read(_ context.Context, _ fs.FileHandle, dest []byte, at int64) (
 }
 
 // Write notes a write.
-func (n *node) Write(_ context.Context, _ fs.FileHandle, data []byte, at int64) (uint32, syscall.Errno) {
+func (n *node) Write(ctx context.Context, _ fs.FileHandle, data []byte, at int64) (uint32, syscall.Errno) {
+	if errno := n.disk.admit(ctx, n.file, false); errno != 0 {
+		return 0, errno
+	}
 	n.disk.write(n.file, data, int(at))
 	return uint32(len(data)), 0
 }
 
 // Fsync makes durable, a directory's names too.
-func (n *node) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno {
+func (n *node) Fsync(ctx context.Context, _ fs.FileHandle, _ uint32) syscall.Errno {
+	if errno := n.disk.admit(ctx, n.file, true); errno != 0 {
+		return errno
+	}
 	n.disk.sync(n.file)
 	return 0
 }
