@@ -30,7 +30,7 @@ var (
 )
 
 // stateFormat is the version of this layout. Version 1 had no number: it kept whole sessions, and events by session.
-const stateFormat = 3
+const stateFormat = 4
 
 // eventKey is a position, big endian: positions rise, so that a page of events is written once.
 func eventKey(position uint64) []byte { return binary.BigEndian.AppendUint64(nil, position) }

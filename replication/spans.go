@@ -12,9 +12,9 @@ import (
 // met, however many sessions a subject has. A session changes its class when its span doubles, so a turn rarely costs
 // a write.
 const (
-	firstSpan   = 60_000 // milliseconds of the spans of class 0, at most; each next class has twice as many
-	spanClasses = 30     // the last one has the longer ones too: a thousand years
-	goneClass   = 255    // of the sessions of which only the location is left
+	firstSpan   = 1000 // milliseconds of the spans of class 0, at most; each next class has twice as many
+	spanClasses = 30   // the last one has the longer ones too: 17 years
+	goneClass   = 255  // of the sessions of which only the location is left
 )
 
 // spanClass gives the class of a session; clocks that differ can make its latest event earlier than its opening.

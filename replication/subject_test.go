@@ -171,7 +171,7 @@ func TestSpanClass(t *testing.T) {
 	for _, tt := range []struct {
 		span int64
 		want byte
-	}{{-5, 0}, {0, 0}, {1, 0}, {60_000, 0}, {60_001, 1}, {120_000, 1}, {120_001, 2}, {240_000, 2}, {1 << 62, spanClasses - 1}} {
+	}{{-5, 0}, {0, 0}, {1, 0}, {1000, 0}, {1001, 1}, {2000, 1}, {2001, 2}, {4000, 2}, {1 << 62, spanClasses - 1}} {
 		got := spanClass(1000, 1000+tt.span)
 		if got != tt.want || got < spanClasses-1 && tt.span > spanOf(got) {
 			t.Errorf("span %d: class %d, want %d", tt.span, got, tt.want)
@@ -186,7 +186,7 @@ func TestSearchIsBounded(t *testing.T) {
 	k := newKeptStore(t)
 	for n := range sessions {
 		cmd, say := openCmd(n), sayCmd(n, 1, 1)
-		cmd.At, say.At = time.Unix(int64(n), 0), time.Unix(5000, 0)
+		cmd.At, say.At = time.UnixMilli(int64(n)*100), time.Unix(5000, 0)
 		if n == sessions-1 {
 			say.At = time.Unix(4200, 0)
 		}

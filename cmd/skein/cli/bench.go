@@ -60,7 +60,7 @@ func benchCommand() *cobra.Command {
 		Use: "bench", Short: "Measure a mesh", Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(benchTurnsCommand(), benchFillCommand(), benchRestartCommand())
+	cmd.AddCommand(benchTurnsCommand(), benchFillCommand(), benchHistoryCommand(), benchRestartCommand())
 	return cmd
 }
 
