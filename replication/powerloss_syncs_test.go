@@ -212,11 +212,14 @@ func TestEverySyncIsNeeded(t *testing.T) {
 	}
 	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
 		t.Run(kind, func(t *testing.T) {
+			disk := mountPower(t)
 			if _, err := disk.Ignore(kind); err != nil {
 				t.Fatal(err)
 			}
-			defer disk.Ignore("") //nolint:errcheck // the next one says it
 			broken := without(t, disk)
+			if _, err := disk.Failed(); err != nil {
+				t.Fatalf("the file system is gone: %v", err)
+			}
 			why, excused := needless[kind]
 			switch {
 			case broken == nil && !excused:
