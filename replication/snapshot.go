@@ -198,7 +198,7 @@ func spoolSnapshot(key []byte, r io.Reader, path string) error {
 	if err != nil {
 		return err
 	}
-	w := bufio.NewWriterSize(f, 256<<10)
+	w := bufio.NewWriterSize(&syncedWriter{file: f}, 256<<10)
 	err = readSnapshot(key, r, w)
 	if err == nil {
 		err = w.Flush()

@@ -101,7 +101,7 @@ func (s *snapshots) copyOut(p place) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := bufio.NewWriterSize(&pacedWriter{w: f, p: newThrottle(copyRate, s.stop)}, 1<<20)
+	w := bufio.NewWriterSize(&pacedWriter{w: &syncedWriter{file: f}, p: newThrottle(copyRate, s.stop)}, 1<<20)
 	err = s.store.writeSnapshot(w)
 	if err == nil {
 		err = w.Flush()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -253,5 +254,23 @@ func TestThrottleGivesWay(t *testing.T) {
 	}
 	if got, want := p.rate, 64.0*(1<<20); got != want {
 		t.Errorf("on an idle machine: got %.0f, want %.0f", got, want)
+	}
+}
+
+func TestSyncedWriterReportsTheDisk(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "large"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &syncedWriter{file: f}
+	if n, err := w.Write(make([]byte, syncedPiece)); n != syncedPiece || err != nil || w.waiting != 0 {
+		t.Errorf("a piece: got %d, %v, %d bytes wait", n, err, w.waiting)
+	}
+	if _, err := w.Write([]byte("x")); err != nil || w.waiting != 1 {
+		t.Errorf("less: got %v, %d bytes wait", err, w.waiting)
+	}
+	f.Close()
+	if _, err := w.Write([]byte("x")); err == nil {
+		t.Error("a closed file takes bytes")
 	}
 }

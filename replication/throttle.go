@@ -3,15 +3,20 @@ package replication
 import (
 	"errors"
 	"io"
+	"os"
 	"time"
 )
 
 // Rates, in bytes per second. A snapshot that travels as fast as it can takes the processors and the disk from the turns
-// beside it; the copy it travels from is made faster, since a transaction is open meanwhile.
+// beside it; so does the copy it travels from.
 const (
 	defaultSnapshotRate = 48 << 20
-	copyRate            = 256 << 20
+	copyRate            = 64 << 20
 )
+
+// syncedPiece is how much of a large file waits for the disk at most. Left to the system it would be all of it, and
+// then the log's syncs would stand behind it.
+const syncedPiece = 4 << 20
 
 const (
 	slowest  = 8                      // a throttle slows down to an eighth of its rate
@@ -70,6 +75,21 @@ func (p *throttle) stopped() error {
 	default:
 		return nil
 	}
+}
+
+// syncedWriter writes a large file that reaches the disk as it grows.
+type syncedWriter struct {
+	file    *os.File
+	waiting int
+}
+
+func (w *syncedWriter) Write(buf []byte) (n int, err error) {
+	n, err = w.file.Write(buf)
+	if w.waiting += n; err == nil && w.waiting >= syncedPiece {
+		w.waiting = 0
+		err = w.file.Sync()
+	}
+	return n, err
 }
 
 type pacedWriter struct {
