@@ -219,7 +219,10 @@ func (d *Disk) sync(f *file) {
 		f.synced, f.changes = cloneNames(f.names), nil
 		return
 	}
-	f.durable, f.writes = slices.Clone(f.data), nil
+	for _, w := range f.writes { // not a copy of data: a file of megabytes is synced with every append
+		f.durable = w.put(f.durable)
+	}
+	f.writes = nil
 }
 
 func cloneNames(names map[string]*file) map[string]*file {
