@@ -193,12 +193,11 @@ func (l *loop) refused(g *leg, e *wire.Error) {
 	if l.homeAway(fault) {
 		l.finishAll(fault)
 	}
+	if full(fault) && l.sentAway(g, fault, streamEnds) {
+		return
+	}
 	here := stays(fault)
 	switch {
-	case full(fault) && l.s.opt.FailFast && l.turn != nil && len(l.legs()) == 1 && !streamEnds:
-		l.win(g)
-		l.finishTurn(fault)
-		return
 	case len(l.legs()) > 1 && (g != l.main || !here):
 		l.lose(g, fault) // the others are still to answer
 		return
@@ -214,6 +213,23 @@ func (l *loop) refused(g *leg, e *wire.Error) {
 	if l.busy() {
 		l.putOff(fault, here)
 	}
+}
+
+// sentAway handles the word of a node that it is full, and reports whether that is all there is to do.
+func (l *loop) sentAway(g *leg, fault *skein.Error, streamEnds bool) bool {
+	if until := time.Now().Add(fault.RetryAfter); g != l.main && until.After(l.hedged) {
+		l.hedged = until // the next node is as full: it is no help to ask it as well
+	}
+	if !l.s.opt.FailFast || l.turn == nil || streamEnds {
+		return false
+	}
+	if len(l.legs()) > 1 {
+		l.lose(g, fault) // the others are still to answer
+		return true
+	}
+	l.win(g)
+	l.finishTurn(fault)
+	return true
 }
 
 // full reports whether the node knows when it has room.

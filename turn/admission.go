@@ -10,8 +10,8 @@ import (
 // runs there.
 const (
 	maxWait    = 200 * time.Millisecond
-	firstRate  = 1280.0           // turns a second, until turns have queued up once
-	leastRoom  = 16               // turns that are taken in whatever was measured
+	firstRate  = 1280.0 // turns a second, until turns have queued up once
+	leastRoom  = 16     // turns that are taken in whatever was measured
 	window     = 50 * time.Millisecond
 	windows    = 5                // an answer that takes longer waits for a model, not for this machine
 	smoothing  = 0.3              // of a measured rate, against what it was
@@ -53,6 +53,21 @@ func (a *admission) enter(now time.Time) (*ticket, time.Duration) {
 		a.answering[a.at%windows]++
 		return &ticket{at: a.at}, 0
 	}
+	return nil, a.later(now)
+}
+
+// full says after how long to come back while no turn would be taken in; 0: one would.
+func (a *admission) full(now time.Time) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.roll(now); a.queued < a.room() {
+		return 0
+	}
+	return a.later(now)
+}
+
+// later gives one of those that are sent away its time.
+func (a *admission) later(now time.Time) time.Duration {
 	if soon := now.Add(maxWait); a.due.Before(soon) {
 		a.due = soon
 	}
@@ -60,7 +75,7 @@ func (a *admission) enter(now time.Time) (*ticket, time.Duration) {
 	if after < maxReturn {
 		a.due = a.due.Add(time.Duration(float64(time.Second) / (a.rate * returnRate)))
 	}
-	return nil, after
+	return after
 }
 
 func (a *admission) room() int { return max(leastRoom, int(a.rate*maxWait.Seconds())) }

@@ -147,6 +147,9 @@ func TestAdmissionIsNotMisled(t *testing.T) {
 		stuck = append(stuck, at)
 	}
 	now = now.Add(3 * time.Second)
+	if after := a.full(now); after <= 0 {
+		t.Error("a full queue does not say so")
+	}
 	if at, after := a.enter(now); at != nil || after > time.Second {
 		t.Errorf("with a full queue: got %v, told to come back after %v", at, after)
 	}

@@ -174,8 +174,11 @@ func (d *Desk) Running() int {
 }
 
 // Open finds a session and, when asked to, makes it. A fresh opening is answered from the log; any other reads
-// first, so a resume writes nothing.
+// first, so a resume writes nothing. Who could run no turn is sent away before that costs anything.
 func (d *Desk) Open(ctx context.Context, o session.Opening) (*session.State, bool, error) {
+	if after := d.room.full(time.Now()); after > 0 {
+		return nil, false, d.overloaded(after)
+	}
 	if o.Fresh {
 		return d.settle(ctx, o)
 	}

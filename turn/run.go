@@ -43,15 +43,19 @@ func (d *Desk) begin(key runKey, m session.Message, st *session.State) (*run, er
 	if key.attempt == 0 {
 		ticket, after := d.room.enter(time.Now())
 		if ticket == nil {
-			f := skein.Fault(skein.CodeOverloaded, "node %s has more turns than it can answer soon", d.cfg.Self.Node)
-			f.RetryAfter = after
-			return nil, f
+			return nil, d.overloaded(after)
 		}
 		r.ticket = ticket
 	}
 	d.runs[key] = r
 	d.crew.do(func() { r.work(st) })
 	return r, nil
+}
+
+func (d *Desk) overloaded(after time.Duration) error {
+	f := skein.Fault(skein.CodeOverloaded, "node %s has more turns than it can answer soon", d.cfg.Self.Node)
+	f.RetryAfter = after
+	return f
 }
 
 func (d *Desk) finish(r *run) {
