@@ -217,18 +217,21 @@ func (l *loop) refused(g *leg, e *wire.Error) {
 
 // sentAway handles the word of a node that it is full, and reports whether that is all there is to do.
 func (l *loop) sentAway(g *leg, fault *skein.Error, streamEnds bool) bool {
-	if until := time.Now().Add(fault.RetryAfter); g != l.main && until.After(l.hedged) {
-		l.hedged = until // the next node is as full: it is no help to ask it as well
+	if g != l.main { // the next node is as full, and more so the more often it is asked beside the one that is slow
+		l.hedged = time.Now().Add(fault.RetryAfter << min(l.fulls, 5))
+		l.fulls++
 	}
-	if !l.s.opt.FailFast || l.turn == nil || streamEnds {
+	if !l.s.opt.FailFast || l.turn == nil {
 		return false
 	}
-	if len(l.legs()) > 1 {
-		l.lose(g, fault) // the others are still to answer
-		return true
+	if streamEnds || len(l.legs()) > 1 {
+		l.lose(g, fault)
+	} else {
+		l.win(g)
 	}
-	l.win(g)
-	l.finishTurn(fault)
+	if len(l.trials) == 0 && (l.main == nil || l.main == g) { // otherwise others are still to answer
+		l.finishTurn(fault)
+	}
 	return true
 }
 

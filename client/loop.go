@@ -33,6 +33,7 @@ type loop struct {
 	good      time.Time // last progress: the patience counts from here
 	retryAt   time.Time // zero: nothing is put off
 	elsewhere bool      // the retry goes to another node if there is one
+	fulls     int       // nodes asked beside main that were full, since the request began
 	tries     int       // since the last progress
 	away      int       // answers since the last progress that the session's home cannot be reached
 	lastErr   error

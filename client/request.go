@@ -39,7 +39,7 @@ func (l *loop) ask(q *question) {
 // or on a new one that carries it from its first byte.
 func (l *loop) begin(f *wire.ClientFrame) {
 	now := time.Now()
-	l.contact, l.good, l.tries, l.lastErr = now, now, 0, nil
+	l.contact, l.good, l.tries, l.fulls, l.lastErr = now, now, 0, 0, nil
 	l.elsewhere = false
 	switch {
 	case len(l.trials) > 0:

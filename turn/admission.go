@@ -14,6 +14,8 @@ const (
 	leastRoom  = 16     // turns that are taken in whatever was measured
 	window     = 50 * time.Millisecond
 	windows    = 5                // an answer that takes longer waits for a model, not for this machine
+	measured   = 4                // windows over which a rate is measured, at least
+	patience   = 40               // windows at most
 	smoothing  = 0.3              // of a measured rate, against what it was
 	returnRate = 0.8              // of the rate is left to turns that were sent away
 	maxReturn  = 30 * time.Second // they are told at most
@@ -27,8 +29,9 @@ type admission struct {
 	at        int64        // number of the present window since epoch
 	answering [windows]int // turns that wait for their answer, by the window in which they began
 	queued    int          // all of these, and those that wait for the log
-	low       int          // least value of queued in this window
-	done      int          // turns that reached the log in this window
+	since     int64        // window from which on low and done count
+	low       int          // least value of queued
+	done      int          // turns that reached the log
 	due       time.Time    // when the next turn that is sent away may come back
 }
 
@@ -115,20 +118,34 @@ func (a *admission) leave(t *ticket, now time.Time) {
 	a.low = min(a.low, a.queued)
 }
 
-// roll ends the windows that are over. While turns queue up their rate is the machine's; otherwise it is at least that.
+// roll ends the windows that are over.
 func (a *admission) roll(now time.Time) {
 	at := int64(now.Sub(a.epoch) / window)
 	if at <= a.at {
 		return
 	}
-	rate := float64(a.done) / (time.Duration(at-a.at) * window).Seconds()
-	full := a.low >= a.room()/2 && a.done > 0 // without any it is a leader that is missing
-	if full || rate > a.rate {
-		a.rate += smoothing * (rate - a.rate)
-	}
 	for i := a.at + 1; i <= min(at, a.at+windows); i++ {
 		a.queued -= a.answering[i%windows]
 		a.answering[i%windows] = 0
 	}
-	a.at, a.done, a.low = at, 0, a.queued
+	a.at = at
+	if at-a.since >= measured {
+		a.learn()
+	}
+	a.low = min(a.low, a.queued)
+}
+
+// learn takes in what reached the log since the last time. While turns queued up all along that is what the machine can do;
+// otherwise it can do at least that. Where nothing did, it may have had no turn at the processor, which the next time
+// shows; for longer it is a leader that is missing, and says nothing.
+func (a *admission) learn() {
+	full := a.low >= a.room()/2
+	if full && a.done == 0 && a.at-a.since < patience {
+		return
+	}
+	rate := float64(a.done) / (time.Duration(a.at-a.since) * window).Seconds()
+	if full && a.done > 0 || rate > a.rate {
+		a.rate += smoothing * (rate - a.rate)
+	}
+	a.since, a.done, a.low = a.at, 0, a.queued
 }

@@ -163,3 +163,18 @@ func TestAdmissionIsNotMisled(t *testing.T) {
 		t.Errorf("turns that wait: got %d, want 0", a.queued)
 	}
 }
+
+// TestAdmissionOnABusyMachine: a node that shares its processor works in short spells, each of them fast.
+func TestAdmissionOnABusyMachine(t *testing.T) {
+	s := newServer(0)
+	for i := range 20_000 {
+		s.rate = 0
+		if i%300 < 10 {
+			s.rate = 9000 // 300 a second
+		}
+		s.run(1500, time.Millisecond)
+	}
+	if s.a.rate < 150 || s.a.rate > 600 {
+		t.Errorf("measured %.0f a second, want about 300", s.a.rate)
+	}
+}
