@@ -2,11 +2,13 @@ package gateway
 
 import (
 	"crypto/ed25519"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/skein-mesh/skein"
 )
@@ -59,9 +61,14 @@ func (i identity) check(now time.Time) error {
 	return nil
 }
 
+// seenTokens is how many tokens are remembered by their hash: a client shows the same one with each stream, and while
+// nodes die or are full it opens many.
+const seenTokens = 8192
+
 type verifier struct {
 	keys   jwt.VerificationKeySet
 	parser *jwt.Parser
+	seen   *lru.Cache[[sha256.Size]byte, identity] // of tokens that verified
 }
 
 func newVerifier(keys []ed25519.PublicKey, audience string) verifier {
@@ -69,6 +76,7 @@ func newVerifier(keys []ed25519.PublicKey, audience string) verifier {
 		jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}),
 		jwt.WithAudience(audience), jwt.WithExpirationRequired(), jwt.WithLeeway(leeway), jwt.WithStrictDecoding(),
 	)}
+	v.seen, _ = lru.New[[sha256.Size]byte, identity](seenTokens) // fails only for a size below 1
 	for _, k := range keys {
 		v.keys.Keys = append(v.keys.Keys, k)
 	}
@@ -83,6 +91,21 @@ func (v verifier) verify(token string) (identity, error) {
 	if len(token) > maxToken {
 		return identity{}, skein.Fault(skein.CodeUnauthenticated, "a token has at most %d bytes", maxToken)
 	}
+	sum := sha256.Sum256([]byte(token))
+	if known, ok := v.seen.Get(sum); ok {
+		if err := known.check(time.Now()); err != nil {
+			return identity{}, err
+		}
+		return known, nil
+	}
+	who, err := v.parse(token)
+	if err == nil {
+		v.seen.Add(sum, who)
+	}
+	return who, err
+}
+
+func (v verifier) parse(token string) (identity, error) {
 	var c jwt.RegisteredClaims
 	_, err := v.parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return v.keys, nil })
 	switch {

@@ -5,12 +5,40 @@ import (
 	"crypto/rand"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/skein-mesh/skein"
 )
+
+// TestTokenThatWasSeen: it is not verified again, and expires all the same.
+func TestTokenThatWasSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeys(t)
+		v := newVerifier([]ed25519.PublicKey{k.public}, service)
+		token, err := SignToken(k.private, Claims{Subject: "ann", Audience: service, Expires: time.Now().Add(time.Minute)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if who, err := v.verify(token); err != nil || who.subject != "ann" {
+				t.Fatalf("got %+v, %v, want ann", who, err)
+			}
+		}
+		if _, err := v.verify(token + "x"); skein.CodeOf(err) != skein.CodeUnauthenticated {
+			t.Errorf("another token: %v", err)
+		}
+		if n := v.seen.Len(); n != 1 {
+			t.Errorf("remembered: %d tokens, want the one that verified", n)
+		}
+		time.Sleep(time.Minute + leeway + time.Second)
+		if who, err := v.verify(token); skein.CodeOf(err) != skein.CodeTokenExpired || who != (identity{}) {
+			t.Errorf("expired meanwhile: got %+v, %v", who, err)
+		}
+	})
+}
 
 func TestVerify(t *testing.T) {
 	k := newKeys(t)
