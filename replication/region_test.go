@@ -48,11 +48,12 @@ func TestRegionIsOneStore(t *testing.T) {
 					t.Errorf("read of nothing: got %v, want %v", err, skein.ErrUnknownSession)
 				}
 				c.until("replicas with all of it", 5*time.Second, func() bool {
-					n := 0
+					open, died := 0, 0
 					for _, g := range m.groups {
-						n += g.Status().OpenTurns
+						st := g.Status()
+						open, died = open+st.OpenTurns, died+st.DeadLetters
 					}
-					return n == sessions-len(dead)
+					return open == sessions-len(dead) && died == len(dead)
 				})
 				c.pages(m, sessions, len(dead))
 				if !m.Quorum() || !m.QuorumOf(sid(1)) {
