@@ -19,6 +19,8 @@ const (
 	manyOutside = 30      // given messages outside from which they have that weight
 	mostLost    = 0.02    // share of many held-out messages inside that may look outside
 	lostByFew   = 0.8     // what n of them add to it, over the root of n
+	doubtful    = 20      // messages inside, and outside, of which half is believed
+	heatHold    = 4       // how much the default heat is held to, beside the surprise of all messages
 )
 
 // verdict is how the machine of a fold scored a held-out message.
@@ -44,14 +46,38 @@ func (c *corpus) calibrate(m *Model, workers int) {
 	}
 	m.heat = heat(seen)
 	balance(all)
-	m.scope.fit(all)
-	m.scope.settle(all)
+	var found scope
+	found.fit(all)
+	m.scope.trust(&found, all)
+}
+
+// trust moves the scope to one that was found from observations, the further the more of them there are: few may be
+// told apart by signs that mean the opposite of what they mean in general.
+func (s *scope) trust(found *scope, all []observation) {
+	inside := 0
+	for _, o := range all {
+		if !o.outside {
+			inside++
+		}
+	}
+	n := float64(min(inside, len(all)-inside))
+	share := n / (n + doubtful)
+	rest := *s
+	*s = *found
+	s.bias *= share
+	for i := range s.weights {
+		scale := (1 - share) * rest.weights[i] / rest.deviation[i]
+		s.weights[i] = share*s.weights[i] + scale*s.deviation[i]
+		s.bias += scale * (s.mean[i] - rest.mean[i])
+	}
+	s.settle(all, share)
 }
 
 // settle moves the scope so that few of the messages that are inside, and were understood, look outside. Without it,
 // messages inside and outside would be taken to be equally many, which no assistant's are. Where examples are few, more
-// may look so: the machine that had not seen them knew much less than the one that will answer.
-func (s *scope) settle(all []observation) {
+// may look so: the machine that had not seen them knew much less than the one that will answer. share is how far it
+// moves, 0 to 1.
+func (s *scope) settle(all []observation, share float64) {
 	var inside []float64
 	for _, o := range all {
 		if !o.outside {
@@ -65,7 +91,7 @@ func (s *scope) settle(all []observation) {
 	n := float64(len(inside))
 	at := inside[len(inside)-1-int(n*min(0.5, mostLost+lostByFew/math.Sqrt(n)))]
 	at = min(max(at, 1e-6), 1-1e-6)
-	s.bias -= math.Log(at / (1 - at))
+	s.bias -= share * math.Log(at/(1-at))
 }
 
 // fold trains one machine and looks at what was kept from it.
@@ -154,13 +180,16 @@ func balance(all []observation) {
 	}
 }
 
-// defaultScope is that of a model with too few examples to find one.
+// defaultScope is that of a model with too few examples to find one. It looks only at what the examples of the best
+// class have of the message: with few classes, scores say more about which class has the most examples, and the
+// entropy about how many classes there are.
 func defaultScope() scope {
-	s := scope{weights: prior}
-	s.mean = signals{signScore: -0.2, signMargin: 0.5, signKnown: 0.5, signCover: 0.35, signWords: 0.5, signSpread: 1, signLength: 0.2}
+	s := scope{weights: signals{signCover: -1.5, signWords: -0.5}}
+	s.mean = signals{signCover: 0.25, signWords: 0.3}
 	for i := range s.deviation {
-		s.deviation[i] = 0.25
+		s.deviation[i] = 1
 	}
+	s.deviation[signCover], s.deviation[signWords] = 0.15, 0.25
 	return s
 }
 
@@ -172,7 +201,10 @@ func heat(seen []verdict) float64 {
 	}
 	lo, hi := math.Log(0.5), math.Log(50)
 	const golden = 0.6180339887498949
-	loss := func(h float64) float64 { return surprise(seen, math.Exp(h)) }
+	loss := func(h float64) float64 {
+		d := h - math.Log(defaultHeat)
+		return surprise(seen, math.Exp(h)) + heatHold*d*d
+	}
 	a, b := hi-golden*(hi-lo), lo+golden*(hi-lo)
 	fa, fb := loss(a), loss(b)
 	for range 25 {

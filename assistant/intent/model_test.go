@@ -192,7 +192,7 @@ func TestScope(t *testing.T) {
 	if a, b := s.outside(&low), s.outside(&high); math.Abs(a-0.95) > 0.03 || math.Abs(b-0.05) > 0.03 {
 		t.Errorf("outside at -1 %.3f, at 1 %.3f, want 0.95 and 0.05", a, b)
 	}
-	s.settle(all)
+	s.settle(all, 1)
 	lost := 0
 	inside := 0
 	for _, o := range all {

@@ -82,7 +82,9 @@ func (m *Model) coverage(s *sighting, r *reader, traits []linear.Trait, known fl
 			continue
 		}
 		col, idf := m.space.Rarity(t)
-		w := float64(idf) * float64(idf)
+		// Function words count less where they do in the machine; a word that is said twice does not count more.
+		share := min(t.Weight, 1)
+		w := float64(idf*share) * float64(idf*share)
 		words++
 		all += w
 		if col >= 0 && m.covers(col, class) {
