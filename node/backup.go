@@ -36,8 +36,9 @@ type backups struct {
 
 // order is a backup that is wanted.
 type order struct {
-	to   string
-	keep int // 0: all stay
+	to    string
+	keep  int                      // 0: all stay
+	begun chan<- admin.BackupState // has room for one: the state it began with; nil: nobody asks
 }
 
 func (n *Node) openBackups() error {
@@ -58,9 +59,10 @@ func (b *backups) Start(ctx context.Context, to string, keep int) (admin.BackupS
 	if err := CheckDepot(to); err != nil {
 		return admin.BackupState{}, skein.Fault(skein.CodeMalformed, "to: %v", err)
 	}
+	begun := make(chan admin.BackupState, 1)
 	select {
-	case b.orders <- order{to, keep}:
-		return b.State(), nil
+	case b.orders <- order{to, keep, begun}:
+		return <-begun, nil // until then State tells of the one before, and who asked would take that for the answer
 	case <-time.After(time.Second):
 		return admin.BackupState{}, skein.Fault(skein.CodeOverloaded, "node %s makes a backup already: wait for it, or ask another node", b.n.cfg.Node)
 	case <-ctx.Done():
@@ -128,7 +130,7 @@ func (b *backups) makeDue(ctx context.Context, s *schedule) {
 	if time.Now().Before(s.next) {
 		return
 	}
-	if err := b.make(ctx, order{conf.To, keep}); err != nil {
+	if err := b.make(ctx, order{to: conf.To, keep: keep}); err != nil {
 		s.next = time.Now().Add(min(every, backupAgain))
 		return
 	}
@@ -161,6 +163,9 @@ func (b *backups) make(ctx context.Context, o order) error {
 	defer cancel()
 	b.set(func(s *admin.BackupState) {
 		*s = admin.BackupState{Node: b.n.cfg.Node, Running: true, To: o.to, Began: time.Now()}
+		if o.begun != nil {
+			o.begun <- *s
+		}
 	})
 	m, removed, err := b.write(ctx, o)
 	b.set(func(s *admin.BackupState) {

@@ -110,7 +110,7 @@ func (b *backing) ofRegion(ctx context.Context, o *operator, region skein.Region
 			continue
 		}
 		if last = o.ask(ctx, n, http.MethodPost, "/v1/backups?"+query.Encode(), &state); last == nil {
-			return awaitBackup(ctx, o, n)
+			return awaitBackup(ctx, o, n, state.Began)
 		}
 		if e, refused := errors.AsType[*skein.Error](last); refused && !e.Code.Retry() || ctx.Err() != nil {
 			break
@@ -119,17 +119,19 @@ func (b *backing) ofRegion(ctx context.Context, o *operator, region skein.Region
 	return state, last
 }
 
-// awaitBackup asks until the backup of a node has ended.
-func awaitBackup(ctx context.Context, o *operator, n meshfile.Node) (admin.BackupState, error) {
+// awaitBackup asks until the backup that a node began then has ended.
+func awaitBackup(ctx context.Context, o *operator, n meshfile.Node, began time.Time) (admin.BackupState, error) {
 	heard := time.Now()
 	for {
 		var state admin.BackupState
 		err := o.ask(ctx, n, http.MethodGet, "/v1/backups", &state)
 		switch {
+		case err == nil && state.To == "":
+			return state, fmt.Errorf("node %s was started again meanwhile: the backup is not made", n.ID)
+		case err == nil && !state.Began.Equal(began):
+			return state, fmt.Errorf("node %s makes another backup by now: `skein backup list` shows whether this one was made", n.ID)
 		case err == nil && !state.Running && state.Backup != nil:
 			return state, warning(state.Error)
-		case err == nil && !state.Running && state.To == "":
-			return state, fmt.Errorf("node %s was started again meanwhile: the backup is not made", n.ID)
 		case err == nil && !state.Running:
 			return state, errors.New(state.Error)
 		case err == nil:
