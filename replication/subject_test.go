@@ -191,6 +191,9 @@ func TestSearchIsBounded(t *testing.T) {
 			say.At = time.Unix(4200, 0)
 		}
 		k.must(cmd, say)
+		if n%1000 == 0 {
+			k.flushed() // nobody else makes room
+		}
 	}
 	k.flushed()
 	q := search{subject: "ada", from: 4_000_000, to: 4_500_000, limit: 10, bytes: 1000}
@@ -219,6 +222,24 @@ func TestSearchSkipsOtherTimes(t *testing.T) {
 	wantSaid(t, k.store, search{subject: "ada", from: 300_000, to: 301_000, limit: 10, bytes: 1000}, "eu~s1 600, eu~s1 601")
 	wantSaid(t, k.store, search{subject: "ada", from: 300_000, to: 301_000, limit: 10, bytes: 1000, after: spot{1000, sid(1), 601}}, "")
 	wantSaid(t, k.store, search{subject: "ada", from: 300_000, to: 301_000, limit: 10, bytes: 1000, after: spot{1000, sid(1), 600}}, "eu~s1 601")
+}
+
+// A session that an earlier page has told to its end is not looked through again: a long one would use up the page, which would
+// end where it began.
+func TestSearchGoesOnBehindALongSession(t *testing.T) {
+	k := newKeptStore(t)
+	opened := openCmd(1)
+	opened.At = time.Unix(1, 0)
+	k.must(opened)
+	for n := 1; n <= 40; n++ {
+		k.must(sayCmd(1, n, skein.Seq(2*n-1)))
+	}
+	k.flushed()
+	told := spot{1000, sid(1), math.MaxUint64}
+	f := finder{search: search{subject: "ada", from: math.MinInt64, to: math.MaxInt64, limit: 10, bytes: 1000, after: told}, chunks: maxChunks - 1}
+	if err := k.view(func(tx *bolt.Tx) error { f.tx = tx; return f.run() }); err != nil || f.more || len(f.said) > 0 {
+		t.Errorf("behind the only session: %d events, more %t up to %+v, %v", len(f.said), f.more, f.through, err)
+	}
 }
 
 func TestQueryRefusesNonsense(t *testing.T) {
