@@ -30,6 +30,7 @@ type teller struct {
 	known  [historySessions]int // records that this client was told of
 	faults []string
 	broken mitigation
+	deaf   bool // the first answer to each append is lost on its way
 }
 
 // mitigation is something that the histories rely on, and that a test takes away.
@@ -92,7 +93,13 @@ func (c *teller) append(ctx context.Context, s int) {
 		if c.broken == repeatsAreNoticed {
 			id.Counter = c.turns*historyTries + uint64(try)
 		}
-		out := c.rec.Do(c.id, in, func() histories.Output { return c.send(ctx, g, s, id, in) })
+		out := c.rec.Do(c.id, in, func() histories.Output {
+			out := c.send(ctx, g, s, id, in)
+			if c.deaf && try == 0 {
+				out = histories.Output{Unknown: true}
+			}
+			return out
+		})
 		if ctx.Err() != nil || out.Refused || !out.Conflict && !out.Unknown && c.rng.IntN(8) > 0 { // now and then it asks again all the same
 			return
 		}

@@ -93,31 +93,3 @@ func TestHistories(t *testing.T) {
 		}
 	}
 }
-
-// TestHistoriesNotice: without what they rely on, the same histories are refused.
-func TestHistoriesNotice(t *testing.T) {
-	for _, tt := range []struct {
-		name   string
-		broken mitigation
-		kind   string
-		want   string
-	}{
-		{"repeats are not noticed", repeatsAreNoticed, "kill", "2 times in"},
-		{"reads of the nearest replica", readsRideTheLog, "partition", "not linearizable"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			const most = 40
-			for seed := range uint64(most) {
-				dir, found := ramDir(t), false
-				bubble(t, func(t *testing.T) {
-					_, err := scene{seed: seed, kind: tt.kind, who: "leader", broken: tt.broken}.play(t, dir, "")
-					found = err != nil && strings.Contains(err.Error(), tt.want)
-				})
-				if found {
-					return
-				}
-			}
-			t.Errorf("%d histories were accepted", most)
-		})
-	}
-}
