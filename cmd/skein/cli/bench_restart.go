@@ -40,7 +40,6 @@ type benchRestart struct {
 	operator *operator
 	path     string
 	node     meshfile.Node
-	sessions int
 }
 
 // restartResult is what it prints. Seconds count from the start of the process.
