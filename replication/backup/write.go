@@ -33,7 +33,7 @@ func Write(ctx context.Context, s Store, key Key, m Manifest, open Source) (*Man
 		tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
 		removeParts(tidy, s, &m) //nolint:errcheck // Prune finds what is left
-		return nil, fmt.Errorf("backup of region %s: %w", m.Region, err)
+		return nil, err
 	}
 	return &m, nil
 }

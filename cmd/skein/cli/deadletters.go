@@ -180,7 +180,7 @@ func printSettled(w io.Writer, verb string, done admin.Settled) error {
 // order asks nodes for which want holds to do something that any of them can, living ones first, until one answers.
 // What it orders may be ordered twice: a node that was silent may have done it.
 func (o *operator) order(ctx context.Context, want func(meshfile.Node) bool, path string, out any) error {
-	last := errors.New("the mesh file has no such node")
+	var last why
 	for _, n := range livingFirst(o.mesh.Nodes) {
 		if !want(n) {
 			continue
@@ -190,7 +190,10 @@ func (o *operator) order(ctx context.Context, want func(meshfile.Node) bool, pat
 		if err == nil || ctx.Err() != nil || refused && !e.Code.Retry() {
 			return err
 		}
-		last = fmt.Errorf("no node does it: %w", err)
+		last.add(err)
 	}
-	return last
+	if last.err == nil {
+		return errNoNodes
+	}
+	return fmt.Errorf("no node does it: %w", last.err)
 }

@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 
+	"github.com/skein-mesh/skein"
 	"github.com/skein-mesh/skein/cmd/skein/meshfile"
 )
 
@@ -91,5 +93,44 @@ func TestOrderGoesOnToTheNextNode(t *testing.T) {
 	busy.mesh.Nodes = busy.mesh.Nodes[:1]
 	if err := busy.order(t.Context(), everyNode, "/x", &none); err == nil || err.Error() != "no node does it: no_quorum: no leader" {
 		t.Errorf("only a busy node: %v", err)
+	}
+}
+
+// Of several reasons the most telling is kept, whatever the order.
+func TestWhy(t *testing.T) {
+	told, silent, dead := error(&skein.Error{Code: skein.CodeNoQuorum}), fmt.Errorf("ask a: %w", errSilent), errors.New("refused")
+	for _, tt := range []struct {
+		errs []error
+		want error
+	}{
+		{[]error{dead, silent, told}, told}, {[]error{told, silent, dead}, told}, {[]error{silent, dead}, silent},
+		{[]error{dead, silent}, silent}, {[]error{dead}, dead}, {nil, nil},
+	} {
+		var w why
+		for _, err := range tt.errs {
+			w.add(err)
+		}
+		if w.err != tt.want {
+			t.Errorf("of %v: got %v, want %v", tt.errs, w.err, tt.want)
+		}
+	}
+}
+
+// What a node that lives has said is told, not that the dead ones cannot be reached.
+func TestReasonsOfLivingNodesAreTold(t *testing.T) {
+	o, at := operatorFor(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		fmt.Fprint(w, `{"error":{"code":"no_quorum","number":16,"message":"no leader"}}`)
+	})
+	var none struct{}
+	dead := meshfile.Node{ID: "dead", Admin: "127.0.0.1:1"}
+	for _, nodes := range [][]meshfile.Node{{{ID: "lives", Admin: at}, dead}, {dead, {ID: "lives", Admin: at}}} {
+		o.mesh.Nodes = nodes
+		if err := o.any(t.Context(), everyNode, "/x", &none); err == nil || err.Error() != "no node answers: no_quorum: no leader" {
+			t.Errorf("asked %s first: got %v", nodes[0].ID, err)
+		}
+		if err := o.order(t.Context(), everyNode, "/x", &none); err == nil || err.Error() != "no node does it: no_quorum: no leader" {
+			t.Errorf("ordered of %s first: got %v", nodes[0].ID, err)
+		}
 	}
 }

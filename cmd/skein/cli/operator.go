@@ -18,7 +18,7 @@ import (
 // askTimeout bounds one question to an admin endpoint; drain orders may be forwarded. Where another node can be asked
 // instead, a silent one is given up after anyTimeout.
 const (
-	askTimeout = 10 * time.Second
+	askTimeout = admin.RequestTimeout + 2*time.Second // so that it has answered before
 	anyTimeout = 3 * time.Second
 )
 
@@ -53,6 +53,9 @@ func (o *operator) ask(ctx context.Context, n meshfile.Node, method, path string
 	resp, err := o.http.Do(req)
 	if err != nil {
 		if u, ok := errors.AsType[*url.Error](err); ok {
+			if u.Timeout() {
+				return fmt.Errorf("ask %s at %s: %w: `skein groups` shows whether its region has a quorum", n.ID, n.Admin, errSilent)
+			}
 			err = u.Err // the address is told anyway
 		}
 		return fmt.Errorf("ask %s at %s: %w", n.ID, n.Admin, err)
@@ -75,9 +78,16 @@ func (o *operator) ask(ctx context.Context, n meshfile.Node, method, path string
 	return nil
 }
 
-// any asks the nodes for which want holds, living ones first, until one answers.
+// errNoNodes: there is nobody to ask; errSilent: a node is there and does not answer.
+var (
+	errNoNodes = errors.New("the mesh file has no node of that region: `skein regions` lists what there is")
+	errSilent  = errors.New("no answer in time")
+)
+
+// any asks the nodes for which want holds, living ones first, until one answers. When none does, a reason that a node gave
+// is told rather than that another one was not reached.
 func (o *operator) any(ctx context.Context, want func(meshfile.Node) bool, path string, out any) error {
-	var last error
+	var last why
 	for _, n := range livingFirst(o.mesh.Nodes) {
 		if !want(n) {
 			continue
@@ -88,15 +98,33 @@ func (o *operator) any(ctx context.Context, want func(meshfile.Node) bool, path 
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		last = err
+		last.add(err)
 		if skein.CodeOf(err) == skein.CodeUnauthenticated {
 			return err // the others have the same token
 		}
 	}
-	if last == nil {
-		return errors.New("the mesh file has no such node")
+	if last.err == nil {
+		return errNoNodes
 	}
-	return fmt.Errorf("no node answers: %w", last)
+	return fmt.Errorf("no node answers: %w", last.err)
+}
+
+// why keeps the most telling of several errors, the last one of these: what a node said, that one was silent, any other.
+type why struct {
+	err  error
+	rank int
+}
+
+func (w *why) add(err error) {
+	rank := 0
+	if _, told := errors.AsType[*skein.Error](err); told {
+		rank = 2
+	} else if errors.Is(err, errSilent) {
+		rank = 1
+	}
+	if rank >= w.rank {
+		w.err, w.rank = err, rank
+	}
 }
 
 // livingFirst puts nodes that are known to be dead last.

@@ -119,6 +119,9 @@ func (r *recovering) survey(cmd *cobra.Command) (region skein.Region, all []surv
 			return region, nil, nil, &usageError{errors.New("--region is needed: the mesh has several")}
 		}
 	}
+	if o != nil && len(configs) == 0 && !slices.Contains(o.regions(), region) {
+		return region, nil, nil, &usageError{fmt.Errorf("recover: region %s: %w", region, errNoNodes)}
+	}
 	for i := range configs {
 		found, err := node.Replicas(configs[i])
 		if err != nil {

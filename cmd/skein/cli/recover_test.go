@@ -77,6 +77,7 @@ func TestRecoverAsks(t *testing.T) {
 		{[]string{"--region", "eu", "--yes-i-know", "us"}, "nothing was changed"},
 		{[]string{"--region", "eu"}, "nothing was changed"}, // there is no terminal to type into
 		{[]string{"--region", "us", "--yes-i-know", "us"}, "no replica with any state"},
+		{[]string{"--region", "xx", "--yes-i-know", "xx"}, "region xx: the mesh file has no node of that region"},
 		{[]string{"--yes-i-know", "eu"}, "--region is needed"},
 		{[]string{"--region", "eu", "--config", "/does/not/exist", "--yes-i-know", "eu"}, "/does/not/exist"},
 		{[]string{"--region", "eu", "--yes-i-know", "eu"}, ""},
