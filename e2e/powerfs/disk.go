@@ -35,11 +35,12 @@ type file struct {
 	mode    uint32
 	data    []byte // as it is read
 	durable []byte
-	writes  []write // since the last sync
+	writes  []write // since the last sync, or the newest of them
+	held    int     // bytes in writes
 
 	names   map[string]*file // as they are read
 	synced  map[string]*file
-	changes []change // since the last sync
+	changes []change // since the last sync, or the newest of them
 }
 
 // write is a change of a file's content, or of its size.
@@ -110,8 +111,10 @@ func (d *Disk) find(at string) *file {
 
 // alter changes names of a directory. It needs mu.
 func (d *Disk) alter(dir *file, c change) {
-	if dir != d.root { // which is nobody's to lose, and would keep all that ever was
-		dir.changes = append(dir.changes, c)
+	if dir == d.root { // which is nobody's to lose, and would keep all that ever was
+		apply(dir.synced, c)
+	} else {
+		dir.note(c)
 	}
 	apply(dir.names, c)
 	if c.add != "" {
@@ -162,7 +165,7 @@ func (d *Disk) rename(dir *file, name string, to *file, as string) syscall.Errno
 		d.alter(dir, change{add: as, drop: name, file: f})
 		return 0
 	}
-	to.changes = append(to.changes, change{add: as, file: f})
+	to.note(change{add: as, file: f})
 	apply(to.names, change{add: as, file: f})
 	d.alter(dir, change{drop: name, file: f, to: to})
 	f.name, f.up = as, to
@@ -172,18 +175,14 @@ func (d *Disk) rename(dir *file, name string, to *file, as string) syscall.Errno
 func (d *Disk) write(f *file, buf []byte, at int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	w := write{at: at, data: slices.Clone(buf)}
-	f.writes = append(f.writes, w)
-	f.data = w.put(f.data)
+	f.put(write{at: at, data: slices.Clone(buf)})
 	d.step(f)
 }
 
 func (d *Disk) resize(f *file, size int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	w := write{at: size, cut: true}
-	f.writes = append(f.writes, w)
-	f.data = w.put(f.data)
+	f.put(write{at: size, cut: true})
 	d.step(f)
 }
 
@@ -219,10 +218,7 @@ func (d *Disk) sync(f *file) {
 		f.synced, f.changes = cloneNames(f.names), nil
 		return
 	}
-	for _, w := range f.writes { // not a copy of data: a file of megabytes is synced with every append
-		f.durable = w.put(f.durable)
-	}
-	f.writes = nil
+	f.writeBack(len(f.writes))
 }
 
 func cloneNames(names map[string]*file) map[string]*file {
@@ -241,7 +237,7 @@ func (f *file) clone(up *file, done map[*file]*file) *file {
 		}
 		return c
 	}
-	c := &file{ino: f.ino, name: f.name, up: up, dir: f.dir, mode: f.mode, data: slices.Clone(f.data), durable: slices.Clone(f.durable), writes: slices.Clone(f.writes)}
+	c := &file{ino: f.ino, name: f.name, up: up, dir: f.dir, mode: f.mode, data: slices.Clone(f.data), durable: slices.Clone(f.durable), writes: slices.Clone(f.writes), held: f.held}
 	done[f] = c
 	if !f.dir {
 		return c

@@ -185,3 +185,42 @@ func TestFaultsOfUse(t *testing.T) {
 		t.Errorf("serve without a mount point: got %v, %v", asked, err)
 	}
 }
+
+// TestMemoryIsBounded: what no sync covers is written back by halves, and what is removed is forgotten.
+func TestMemoryIsBounded(t *testing.T) {
+	d, a := replica(t)
+	f := d.create(a, "x", false, 0o600)
+	d.sync(a)
+	d.Ignore("x")
+	if err := d.Arm("g", 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 * mostHeld {
+		d.write(f, []byte{byte(i)}, i%100)
+		d.sync(f)
+		d.create(a, "y", false, 0o600)
+		if errno := d.remove(a, "y"); errno != 0 {
+			t.Fatal(errno)
+		}
+	}
+	if len(f.writes) > mostHeld || f.held != len(f.writes) || len(a.changes) > mostHeld || len(f.durable) != 100 {
+		t.Errorf("%d writes of %d bytes and %d changes are kept, %d bytes are durable", len(f.writes), f.held, len(a.changes), len(f.durable))
+	}
+	for range 5 {
+		d.write(f, make([]byte, mostBytes/2), 0)
+	}
+	if f.held > mostBytes {
+		t.Errorf("%d bytes of writes are kept", f.held)
+	}
+	if err := d.Revive("h", false, 1); err != nil {
+		t.Fatal(err)
+	}
+	h := d.root.names["h"]
+	clear(h.names)
+	if errno := d.remove(d.root, "h"); errno != 0 {
+		t.Fatal(errno)
+	}
+	if len(d.root.synced) != 1 || len(d.root.changes) != 0 {
+		t.Errorf("the root remembers %v", d.root.synced)
+	}
+}

@@ -1,9 +1,9 @@
 // Package powerfs is a file system for tests that remembers what was synced, and loses power on demand.
 //
 // A Disk holds files in memory, each with its content as it is read and as it is durable, and the writes between; and
-// directories with names likewise. Serve mounts one through FUSE, in a process of its own: a page fault of the process
-// under test would otherwise wait for a server that the same runtime has stopped. Mount starts that process and speaks to
-// it.
+// directories with names likewise. Serve mounts one through FUSE, in a process of its own: a page fault of the process under
+// test would otherwise wait for a server that the same runtime has stopped. Mount starts that process, in a mount namespace
+// that ends with it, and speaks to it.
 //
 // When the power fails at a chosen step, every file is left with what its last completed sync covered and some of the
 // later writes, dropped, torn at 512 bytes or in any order; and every directory with its names as of its last

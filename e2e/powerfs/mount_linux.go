@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"sync"
+	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fs"
 	kernel "github.com/hanwen/go-fuse/v2/fuse"
@@ -97,7 +98,7 @@ func (d *Disk) listen(in io.Reader, out io.Writer) error {
 	}
 }
 
-// Mounted is a Disk in another process, mounted at Dir.
+// Mounted is a Disk in another process, which is at Dir.
 type Mounted struct {
 	Dir string
 
@@ -108,7 +109,8 @@ type Mounted struct {
 	once sync.Once
 }
 
-// Mount starts cmd, which has to call Serve, and waits until the file system is at dir, an empty directory. The
+// Mount starts cmd, which has to call Serve, and waits until the file system is at dir, an empty directory, in a mount
+// namespace of that process: however the two end, nothing stays mounted. Mounted.Dir leads there from outside. The
 // error wraps os.ErrPermission where the kernel does not let this user mount.
 func Mount(dir string, cmd *exec.Cmd) (*Mounted, error) {
 	if f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0); err != nil {
@@ -118,6 +120,7 @@ func Mount(dir string, cmd *exec.Cmd) (*Mounted, error) {
 	}
 	cmd.Env = append(os.Environ(), Env+"="+dir)
 	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -129,7 +132,7 @@ func Mount(dir string, cmd *exec.Cmd) (*Mounted, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	m := &Mounted{Dir: dir, cmd: cmd, in: in, out: bufio.NewReader(out)}
+	m := &Mounted{Dir: fmt.Sprintf("/proc/%d/root%s", cmd.Process.Pid, dir), cmd: cmd, in: in, out: bufio.NewReader(out)}
 	if _, err := m.read(); err != nil {
 		m.Close()
 		return nil, fmt.Errorf("mount %s: %w", dir, err)

@@ -145,7 +145,7 @@ func (f *file) settleData(rng *rand.Rand) {
 			}
 		}
 	}
-	f.data, f.writes = slices.Clone(f.durable), nil
+	f.data, f.writes, f.held = slices.Clone(f.durable), nil, 0
 	f.durable = slices.Clone(f.durable)
 }
 
