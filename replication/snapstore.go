@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/raft"
 )
@@ -52,7 +53,8 @@ type snapshots struct {
 	holds *holds
 	stop  <-chan struct{} // closed when the group stops: copies under way are given up
 
-	copying sync.Mutex // one copy is made at a time
+	readers atomic.Uint64 // so far: each holds the log by itself
+	copying sync.Mutex    // one copy is made at a time
 }
 
 // Open opens a snapshot: its state, copied and sealed, or, for one that was received and is still to be restored, the note of where
@@ -71,7 +73,7 @@ func (s *snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	if err := r.Close(); err != nil {
 		return nil, nil, err
 	}
-	held := s.holds.take(outgoingAs+id, meta.Index)
+	held := s.holds.take(fmt.Sprintf("%s%d", outgoingAs, s.readers.Add(1)), meta.Index)
 	out, err := s.copyOut(p)
 	if err != nil {
 		held()

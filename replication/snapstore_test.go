@@ -65,6 +65,38 @@ func TestHolds(t *testing.T) {
 	want("it has everything", 0)
 }
 
+// TestReadersHoldApart reads one snapshot for two followers: what the one gives up is not the other's.
+func TestReadersHoldApart(t *testing.T) {
+	d, err := openDisk(t.TempDir(), newRaftLog(discardLog()), func(error) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close() //nolint:errcheck // a test's
+	at := mark{index: 7, term: 1}
+	d.store.publish(batch{at: at})
+	if err := d.snapshotAlone("a1", at); err != nil {
+		t.Fatal(err)
+	}
+	list, err := d.copies.List()
+	if err != nil || len(list) != 1 {
+		t.Fatal(list, err)
+	}
+	var readers [2]io.ReadCloser
+	for i := range readers {
+		if _, readers[i], err = d.copies.Open(list[0].ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, want := range []uint64{7, 0} {
+		if err := readers[i].Close(); err != nil {
+			t.Fatal(err)
+		}
+		if got := d.copies.holds.from(time.Now()); got != want {
+			t.Errorf("after %d of 2 readers the log is held from %d, want %d", i+1, got, want)
+		}
+	}
+}
+
 // TestHeldEntriesStay cuts the log as the library does, at its front and as a whole.
 func TestHeldEntriesStay(t *testing.T) {
 	d, err := openDisk(t.TempDir(), newRaftLog(discardLog()), func(error) {})
