@@ -70,10 +70,12 @@ func (c *compaction) giveUp() {
 
 // wasteful reports whether half of the file or more is free pages.
 func (s *store) wasteful() bool {
-	st := s.db.Stats()
-	free := int64(st.FreePageN+st.PendingPageN) * int64(os.Getpagesize())
-	used := int64(0)
-	if err := s.view(func(tx *bolt.Tx) error { used = tx.Size(); return nil }); err != nil {
+	var free, used int64
+	if err := s.view(func(tx *bolt.Tx) error { // whose file a restore may be about to replace
+		st := tx.DB().Stats()
+		free, used = int64(st.FreePageN+st.PendingPageN)*int64(tx.DB().Info().PageSize), tx.Size()
+		return nil
+	}); err != nil {
 		return false
 	}
 	return used >= s.compactLeast && 2*free >= used

@@ -206,6 +206,7 @@ func (f *finder) visit(c candidate) (done bool, err error) {
 		from = f.after.seq
 	}
 	switch o := f.over[c.id]; {
+	case from == math.MaxUint64: // told to its end by an earlier page
 	case f.sessions:
 		if from == 0 {
 			f.said = append(f.said, session.Said{Opened: fromMillis(c.opened), Event: session.Event{Session: c.id, Seq: math.MaxUint64}})
