@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -56,4 +57,17 @@ func OpenDepot(at string) (*Depot, error) {
 		return nil, err
 	}
 	return &Depot{Store: s, Close: s.Close}, nil
+}
+
+// findDepot is OpenDepot for who reads: a directory that is not there is not made, and not taken for an empty one.
+func findDepot(at string) (*Depot, error) {
+	if err := CheckDepot(at); err != nil {
+		return nil, err
+	}
+	if u, err := url.Parse(at); err == nil && u.Scheme == "file" {
+		if _, err := os.Stat(filepath.Clean(u.Path)); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("directory %s does not exist: name the one that was written to, or mount it", filepath.Clean(u.Path))
+		}
+	}
+	return OpenDepot(at)
 }

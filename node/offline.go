@@ -30,7 +30,7 @@ type Vault struct {
 	Region skein.Region
 }
 
-// OpenVault opens the backups at an address with the secret of a node's configuration.
+// OpenVault opens the backups at an address with the secret of a node's configuration. A directory has to be there.
 func OpenVault(cfg Config, at string) (*Vault, error) {
 	secret, err := readSecret(cfg.Files.Secret)
 	if err != nil {
@@ -41,7 +41,7 @@ func OpenVault(cfg Config, at string) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := OpenDepot(at)
+	d, err := findDepot(at)
 	if err != nil {
 		return nil, err
 	}

@@ -71,6 +71,9 @@ func backedUp(t *testing.T, at string) (cfg node.Config) {
 func TestRestoreRefuses(t *testing.T) {
 	depot := filepath.Join(t.TempDir(), "depot")
 	at := "file://" + depot
+	if err := os.Mkdir(depot, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	good := backedUp(t, at)
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(secret, []byte(strings.Repeat("another mesh ", 4)), 0o600); err != nil {
@@ -94,7 +97,8 @@ func TestRestoreRefuses(t *testing.T) {
 		{name: "another mesh's secret", change: func(c *node.Config, _ *string) { c.Files.Secret = secret }, is: backup.ErrForeign, says: good.Service},
 		{name: "another number of groups", change: func(c *node.Config, _ *string) { c.Groups = 2 }, says: "set groups to 1"},
 		{name: "another region", change: func(c *node.Config, _ *string) { c.Region = "us" }, says: "only of eu"},
-		{name: "an empty depot", change: func(_ *node.Config, from *string) { *from += "2" }, says: "no backup here"},
+		{name: "an empty depot", change: func(_ *node.Config, from *string) { *from = "file://" + t.TempDir() }, says: "no backup here"},
+		{name: "a depot that is not there", change: func(_ *node.Config, from *string) { *from += "2" }, says: "does not exist"},
 		{name: "no depot", change: func(_ *node.Config, from *string) { *from = "http://x" }, says: "file:///DIRECTORY"},
 		{name: "a directory with a replica", change: func(c *node.Config, _ *string) {
 			if err := os.MkdirAll(filepath.Join(c.Dir, "replica", "log"), 0o700); err != nil {
@@ -133,6 +137,10 @@ func TestRestoreRefuses(t *testing.T) {
 				}
 			}
 		})
+	}
+
+	if _, err := os.Stat(depot + "2"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("who reads a depot has made it: %v", err)
 	}
 
 	c := good

@@ -30,6 +30,9 @@ func (m *Mesh) vault(id skein.NodeID, at string) *node.Vault {
 func TestScheduledBackupAndArchive(t *testing.T) {
 	depot := filepath.Join(t.TempDir(), "depot")
 	at := "file://" + depot
+	if err := os.Mkdir(depot, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	token := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(token, []byte(operatorToken), 0o600); err != nil {
 		t.Fatal(err)
