@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -395,6 +396,30 @@ func TestRefusedUntilDeadline(t *testing.T) {
 		}
 		b.read(b.send("next"), "echo next")
 	})
+}
+
+// With one node left, which has no quorum, and the others dead, it is told that there is no quorum.
+func TestReasonOfTheNodeThatIsLeft(t *testing.T) {
+	for seed := range 4 {
+		t.Run(strconv.Itoa(seed), func(t *testing.T) {
+			onMesh(t, "abc", func(b *bed) {
+				b.read(b.send("hello"), "echo hello")
+				left := b.here()
+				for _, n := range b.mesh.nodes {
+					b.mesh.net.setCut(n.QUIC, n != left)
+				}
+				left.set(func() {
+					for range 1000 {
+						left.refuse = append(left.refuse, &wire.Error{Code: uint32(skein.CodeNoQuorum)})
+					}
+				})
+				time.Sleep(time.Duration(seed) * 700 * time.Millisecond)
+				if _, err := b.send("hi").Reply(b.Context()); !errors.Is(err, skein.ErrNoQuorum) {
+					b.Errorf("error %v, want no_quorum", err)
+				}
+			})
+		})
+	}
 }
 
 // A home region that every node calls unreachable is not waited for as long as a node is.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/skein-mesh/skein"
 	"github.com/skein-mesh/skein/wire"
 )
 
@@ -77,8 +78,17 @@ func (l *loop) lose(g *leg, err error) {
 	if !g.goaway {
 		l.c.book.failed(g.addr)
 	}
-	l.lastErr = err
+	l.because(err)
 	l.c.cfg.Log.Debug("leg lost", "session", l.s.name, "node", g.addr, "err", err)
+}
+
+// because keeps why the request does not get on. What a node said tells more than that another one cannot be reached.
+func (l *loop) because(err error) {
+	_, told := errors.AsType[*skein.Error](err)
+	_, knew := errors.AsType[*skein.Error](l.lastErr)
+	if told || !knew {
+		l.lastErr = err
+	}
 }
 
 // drop ends a leg.
