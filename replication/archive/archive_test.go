@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -145,6 +146,70 @@ func TestNewestWins(t *testing.T) {
 	}
 	if n, lines := find(t, d, k, Wanted{Session: "eu~a"}); n != 1 || len(lines) != 8 {
 		t.Errorf("got %d with %d lines, want 1 with 8", n, len(lines))
+	}
+}
+
+// slowStore lets another writer come in between before it stores an object whose key ends in before.
+type slowStore struct {
+	backup.Store
+	before string
+	first  func()
+}
+
+func (s *slowStore) Put(ctx context.Context, key string, r io.Reader, size int64) error {
+	if strings.HasSuffix(key, s.before) && s.first != nil {
+		first := s.first
+		s.first = nil
+		first()
+	}
+	return s.Store.Put(ctx, key, r, size)
+}
+
+// A leader that was replaced goes on writing its batch while its successor writes the same: whoever is last, both can be read,
+// and a writer that dies within it spoils nothing.
+func TestTwoWritersOfOneBatch(t *testing.T) {
+	d, _ := openStore(t)
+	k := testKey(t, "ours.example")
+	write := func(s backup.Store) error {
+		_, err := Write(t.Context(), s, k, day, []Session{closed("eu~a", "ann", 2)})
+		return err
+	}
+	slow := &slowStore{Store: d, before: ".manifest", first: func() {
+		if err := write(d); err != nil {
+			t.Error(err)
+		}
+	}}
+	if err := write(slow); err != nil {
+		t.Fatal(err)
+	}
+	if n, lines := find(t, d, k, Wanted{Session: "eu~a"}); n != 1 || len(lines) != 6 {
+		t.Errorf("two writers: %d with %d lines, want 1 with 6", n, len(lines))
+	}
+	ctx, crash := context.WithCancel(t.Context())
+	if _, err := Write(ctx, &slowStore{Store: d, before: ".manifest", first: crash}, k, day, []Session{closed("eu~a", "ann", 2)}); err == nil {
+		t.Fatal("the crash did not come")
+	}
+	if n, lines := find(t, d, k, Wanted{Session: "eu~a"}); n != 1 || len(lines) != 6 {
+		t.Errorf("after a crash: %d with %d lines, want 1 with 6", n, len(lines))
+	}
+	if n, err := Erase(t.Context(), d, k, "eu", Wanted{Session: "eu~a"}); err != nil || n == 0 {
+		t.Errorf("erase: %d, %v", n, err)
+	}
+	if objects, err := d.List(t.Context(), ""); err != nil || len(objects) != 0 {
+		t.Errorf("%v is left, %v", objects, err)
+	}
+}
+
+// A replica that is behind must not pass for the whole session: its text is deleted once the archive has it.
+func TestASessionThatIsNotWhole(t *testing.T) {
+	d, _ := openStore(t)
+	short := closed("eu~a", "ann", 2)
+	short.Seq++
+	if _, err := Write(t.Context(), d, testKey(t, "ours.example"), day, []Session{short}); err == nil {
+		t.Error("a session without its last event is stored")
+	}
+	if objects, err := d.List(t.Context(), ""); err != nil || len(objects) != 0 {
+		t.Errorf("%v, %v is there", objects, err)
 	}
 }
 

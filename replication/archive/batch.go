@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/skein-mesh/skein"
@@ -84,11 +83,10 @@ func Write(ctx context.Context, s backup.Store, key backup.Key, at Place, sessio
 
 // batch gathers lines, compressed in memory.
 type batch struct {
-	key  backup.Key
-	m    manifest
-	buf  bytes.Buffer
-	zip  *gzip.Writer
-	name []byte // what the name of the batch is made of
+	key backup.Key
+	m   manifest
+	buf bytes.Buffer
+	zip *gzip.Writer
 }
 
 func newBatch(key backup.Key) *batch {
@@ -100,9 +98,15 @@ func newBatch(key backup.Key) *batch {
 func (b *batch) add(ctx context.Context, one *Session) error {
 	for after := skein.Seq(0); ; {
 		events, err := one.Events(ctx, after)
-		if err != nil || len(events) == 0 {
-			b.note(entry{b.key.MAC(sessionLabel, []byte(one.ID)), b.key.MAC(subjectLabel, []byte(one.Subject)), one.Seq})
+		if err == nil && len(events) == 0 && after != one.Seq {
+			err = fmt.Errorf("its events end at %d, not at %d: it has moved on, or was read where it is not whole", after, one.Seq)
+		}
+		if err != nil {
 			return err
+		}
+		if len(events) == 0 {
+			b.note(entry{b.key.MAC(sessionLabel, []byte(one.ID)), b.key.MAC(subjectLabel, []byte(one.Subject)), one.Seq})
+			return nil
 		}
 		for i := range events {
 			line, err := json.Marshal(lineOf(&events[i]))
@@ -123,26 +127,24 @@ func (b *batch) line(line []byte) error {
 	return err
 }
 
-func (b *batch) note(e entry) {
-	b.m.Kept = append(b.m.Kept, e)
-	b.name = fmt.Appendf(b.name, "%s %d\n", e.Session, e.Seq)
-}
+func (b *batch) note(e entry) { b.m.Kept = append(b.m.Kept, e) }
 
-// store writes the lines and then the manifest.
+// store writes the lines and then the manifest. The name follows from the sealed lines, and those from the events: what is written
+// twice, after a crash or by a leader that was replaced meanwhile, is the same object, and no object is ever replaced by another
+// one, which the manifest of a writer that came before would not fit.
 func (b *batch) store(ctx context.Context, s backup.Store, folder string) (int64, error) {
 	if err := b.zip.Close(); err != nil {
 		return 0, err
 	}
-	r, err := b.key.Seal(&b.buf)
+	sealed, err := b.key.SealSame(b.buf.Bytes())
 	if err != nil {
 		return 0, err
 	}
-	sealed, err := io.ReadAll(r)
-	if err != nil {
-		return 0, err
+	if len(sealed) > maxStored {
+		return 0, fmt.Errorf("a batch of %d bytes: want %d at most", len(sealed), maxStored)
 	}
-	sum, name := sha256.Sum256(sealed), sha256.Sum256(b.name)
-	b.m.Object = folder + hex.EncodeToString(name[:12])
+	sum := sha256.Sum256(sealed)
+	b.m.Object = folder + hex.EncodeToString(sum[:12])
 	b.m.Stored, b.m.SHA256 = int64(len(sealed)), hex.EncodeToString(sum[:])
 	b.m.HMAC = b.key.MAC(manifestLabel, []byte(b.m.SHA256))
 	if err := s.Put(ctx, b.m.Object, bytes.NewReader(sealed), b.m.Stored); err != nil {

@@ -3,9 +3,9 @@
 //
 // A batch holds closed sessions of one group and one day (UTC, of their last events): an object of lines, compressed with gzip and
 // sealed like a backup (package backup), and a manifest with an HMAC, which is written last. The manifest holds keyed hashes of the
-// sessions' and subjects' names, by which a batch is found without a look into it and which tell nobody else who they are. The name
-// of a batch follows from what is in it, so that one that is stored again, after a crash between the upload and the note of
-// it in the session, replaces itself.
+// sessions' and subjects' names, by which a batch is found without a look into it and which tell nobody else who they are. A batch
+// is named by a hash of its object, which is the same each time for the same events: one that is stored again, after a crash between
+// the upload and the note of it in the session or by two leaders at once, replaces itself, and nothing else.
 //
 // It promises: Write returns once the batch is stored; Find gives each session once, as the newest batch has it; Erase leaves no
 // batch with what was named, by writing the rest of each anew before the old one goes.

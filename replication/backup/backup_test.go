@@ -423,3 +423,33 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+func TestSealSame(t *testing.T) {
+	k, err := NewKey("ours.example", bytes.Repeat([]byte("k"), 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, size := range []int{0, 1, chunkSize, 2*chunkSize + 7} {
+		plain := bytes.Repeat([]byte("x"), size)
+		a, err := k.SealSame(plain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := k.SealSame(plain); err != nil || !bytes.Equal(a, b) || int64(len(a)) != SealedSize(int64(size)) {
+			t.Errorf("%d bytes: sealed again they differ, or have %d bytes, %v", size, len(b), err)
+		}
+		r, err := k.Open(bytes.NewReader(a))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, plain) {
+			t.Errorf("%d bytes: opened %d, %v", size, len(got), err)
+		}
+		salt := string(a[len(sealMagic) : len(sealMagic)+saltSize])
+		if seen[salt] {
+			t.Errorf("%d bytes: the salt of other contents", size)
+		}
+		seen[salt] = true
+	}
+}
