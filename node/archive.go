@@ -128,7 +128,24 @@ func (a *archiver) group(ctx context.Context, d *Depot, number uint32, g *replic
 				a.kept.Inc()
 			}
 		}
+		if err := withdraw(ctx, d, a.key, a.n.cfg.Region, batch, results); err != nil {
+			return err
+		}
 		due = due[n:]
+	}
+	return nil
+}
+
+// withdraw takes sessions out of the archive that were erased while they were stored: whoever erased them may have looked into
+// the archive before the batch was there. One that was purged stays, it was archived before.
+func withdraw(ctx context.Context, s backup.Store, key backup.Key, region skein.Region, batch []archive.Session, results []session.Result) error {
+	for i := range results {
+		if st := results[i].State; st == nil || st.Phase != session.PhaseErased {
+			continue
+		}
+		if _, err := archive.Erase(ctx, s, key, region, archive.Wanted{Session: batch[i].ID}); err != nil {
+			return fmt.Errorf("take %s out of the archive, it was erased: %w", batch[i].ID, err)
+		}
 	}
 	return nil
 }
