@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fs"
 	kernel "github.com/hanwen/go-fuse/v2/fuse"
@@ -140,10 +141,16 @@ func Mount(dir string, cmd *exec.Cmd) (*Mounted, error) {
 	return m, nil
 }
 
-// Close unmounts and ends the other process; nothing may be open below Dir.
+// closeFor is how long the other process may take to end. It waits for files that are open below Dir, such as those of a
+// state file that could not be read.
+const closeFor = 5 * time.Second
+
+// Close unmounts and ends the other process; what is open below Dir fails from then on.
 func (m *Mounted) Close() (err error) {
 	m.once.Do(func() {
 		m.in.Close()
+		late := time.AfterFunc(closeFor, func() { m.cmd.Process.Kill() })
+		defer late.Stop()
 		err = m.cmd.Wait()
 	})
 	return err
