@@ -47,9 +47,18 @@ type fill struct {
 type fillResult struct {
 	Sessions  int     `json:"sessions"` // that the mesh holds now
 	Made      int     `json:"made"`     // by this run, those included that it repeated
+	Repeated  int     `json:"repeated"` // of those, how many an earlier run had gone through already, about
 	Seconds   float64 `json:"seconds"`
 	PerSecond float64 `json:"per_second"`
 	Sample    int     `json:"sample"` // sessions that were read back and are whole
+}
+
+// again tells of what was there already.
+func (r *fillResult) again() string {
+	if r.Repeated == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (about %d of them again: they were there)", r.Repeated)
 }
 
 func benchFillCommand() *cobra.Command {
@@ -73,8 +82,8 @@ func benchFillCommand() *cobra.Command {
 			if f.asJSON {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(r)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d sessions, %d made in %.1f s (%.0f per second); %d of them read back, all whole\n",
-				r.Sessions, r.Made, r.Seconds, r.PerSecond, r.Sample)
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d sessions, %d made%s in %.1f s (%.0f per second); %d of them read back, all whole\n",
+				r.Sessions, r.Made, r.again(), r.Seconds, r.PerSecond, r.Sample)
 			return err
 		},
 	}
@@ -123,7 +132,7 @@ func (f *fill) run(ctx context.Context, progress io.Writer) (*fillResult, error)
 	if err != nil {
 		return nil, err
 	}
-	begin, err := f.begin(ctx, clients[0])
+	begin, end, err := f.begin(ctx, clients[0])
 	if err != nil {
 		return nil, fmt.Errorf("find where to go on: %w", err)
 	}
@@ -137,7 +146,7 @@ func (f *fill) run(ctx context.Context, progress io.Writer) (*fillResult, error)
 		}
 		return nil, fmt.Errorf("%w; the same command goes on from here", err)
 	}
-	r := &fillResult{Sessions: f.sessions, Made: f.sessions - begin, Seconds: time.Since(started).Seconds(), Sample: min(f.sample, f.sessions)}
+	r := &fillResult{Sessions: f.sessions, Made: f.sessions - begin, Repeated: end - begin, Seconds: time.Since(started).Seconds(), Sample: min(f.sample, f.sessions)}
 	r.PerSecond = float64(r.Made) / r.Seconds
 	return r, f.verify(ctx, clients)
 }
@@ -169,10 +178,10 @@ func (f *fill) message(n, k int) string {
 }
 
 // begin finds where to go on: of an interrupted run all sessions are there but some of the last maxFillFlight, so it
-// steps back by as many. What it repeats has the same ids and is not made twice.
-func (f *fill) begin(ctx context.Context, c *client.Client) (int, error) {
-	end, err := boundary(f.sessions, func(n int) (bool, error) { return f.exists(ctx, c, n) })
-	return max(0, end-maxFillFlight), err
+// steps back by as many, from end. What it repeats has the same ids and is not made twice.
+func (f *fill) begin(ctx context.Context, c *client.Client) (begin, end int, err error) {
+	end, err = boundary(f.sessions, func(n int) (bool, error) { return f.exists(ctx, c, n) })
+	return max(0, end-maxFillFlight), end, err
 }
 
 // boundary gives by halving a number up to n that is missing while the one before it exists, n when all exist.

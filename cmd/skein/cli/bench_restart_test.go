@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/skein-mesh/skein/admin"
 )
 
 func TestSteadyCountsFromTheDueTime(t *testing.T) {
@@ -41,6 +43,24 @@ func TestRestartReport(t *testing.T) {
 	for _, want := range []string{"eu-a-1 (leader) with 7 sessions, its disk wiped: ready after 0.50 s", "(2.5 x)", "3 not sent"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in %q", want, out.String())
+		}
+	}
+}
+
+// A node of several groups has caught up when it has in all of them.
+func TestReachedInAllGroups(t *testing.T) {
+	groups := []admin.GroupStatus{{Applied: 7, Sessions: 1}, {Applied: 9}}
+	for _, tt := range []struct {
+		groups []admin.GroupStatus
+		had    []uint64
+		want   bool
+	}{
+		{groups, []uint64{7, 9}, true}, {groups, []uint64{5, 9}, true}, {groups[:1], []uint64{7}, true},
+		{groups, []uint64{7, 10}, false}, {groups, []uint64{8, 9}, false}, {groups, []uint64{7, 0}, false},
+		{groups, []uint64{7}, false}, {groups, nil, false}, {groups[1:], []uint64{9}, false}, // no sessions yet
+	} {
+		if got := reached(tt.groups, tt.had); got != tt.want {
+			t.Errorf("%+v of %v: got %v", tt.groups, tt.had, got)
 		}
 	}
 }
