@@ -21,6 +21,7 @@ const (
 	compactLeast = 16 << 20         // bytes of a file for which it is worth it
 	compactChunk = 4 << 20          // bytes of a transaction of the copy; the log's syncs wait for it
 	compactNotes = 64 << 20         // bytes of changes that may be noted; past it the copy is given up
+	compactHeld  = 192 << 20        // bytes of the states that they keep in memory, likewise
 	compactAgain = 10 * time.Minute // after one that was given up
 	compactRest  = time.Minute      // after one
 	compactTurns = 8                // rounds in which it may try to catch up while the group goes on
@@ -39,6 +40,7 @@ type compaction struct {
 	notes map[skein.SessionID]*change
 	at    mark // behind the notes
 	bytes int  // of the notes' events
+	held  int  // of their states
 }
 
 // note remembers what was flushed. Callers hold the store's flushMu.
@@ -47,7 +49,9 @@ func (c *compaction) note(changes map[skein.SessionID]*change, at mark) {
 		for i := range later.events {
 			c.bytes += len(later.events[i].value)
 		}
+		c.held += sizeOf(later.state)
 		if was := c.notes[id]; was != nil {
+			c.held -= sizeOf(was.state)
 			was.merge(later)
 		} else {
 			copied := *later
@@ -56,7 +60,7 @@ func (c *compaction) note(changes map[skein.SessionID]*change, at mark) {
 		}
 	}
 	c.at = at
-	if c.bytes > compactNotes {
+	if c.bytes > compactNotes || c.held > compactHeld {
 		c.giveUp()
 	}
 }
@@ -64,7 +68,7 @@ func (c *compaction) note(changes map[skein.SessionID]*change, at mark) {
 // giveUp ends a compaction whose copy will not be the state. Callers hold the store's flushMu.
 func (c *compaction) giveUp() {
 	c.void.Store(true)
-	c.notes, c.bytes = nil, 0
+	c.notes, c.bytes, c.held = nil, 0, 0
 	c.store.compacting = nil
 }
 
@@ -201,7 +205,7 @@ func (c *compaction) catchUp() error {
 // take gives the notes and begins anew. Callers hold the store's flushMu.
 func (c *compaction) take() map[skein.SessionID]*change {
 	notes := c.notes
-	c.notes, c.bytes = map[skein.SessionID]*change{}, 0
+	c.notes, c.bytes, c.held = map[skein.SessionID]*change{}, 0, 0
 	return notes
 }
 

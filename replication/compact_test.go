@@ -14,6 +14,9 @@ import (
 
 	"github.com/hashicorp/raft"
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/skein-mesh/skein"
+	"github.com/skein-mesh/skein/session"
 )
 
 // ballast writes records of n KiB behind all events and deletes them again: free pages.
@@ -276,5 +279,22 @@ func TestCompactionOfAStateThatIsReplaced(t *testing.T) {
 		if left, _ := filepath.Glob(filepath.Join(s.dir, "*"+strings.TrimPrefix(compactFile, stateFile))); len(left) > 0 {
 			t.Errorf("%s: left: %v", name, left)
 		}
+	}
+}
+
+// The states that notes keep in memory count, each session once.
+func TestNotesAreBounded(t *testing.T) {
+	s := memoryStore(t)
+	c := &compaction{store: s, notes: map[skein.SessionID]*change{}}
+	big := &session.State{Memory: make([]byte, 16<<20)}
+	for n, most := 0, compactHeld/len(big.Memory); n <= 2*most; n++ {
+		c.note(map[skein.SessionID]*change{sid(n % (most - 1)): {state: big}}, mark{index: 1})
+	}
+	if c.void.Load() {
+		t.Fatalf("%d sessions are too many: %d bytes", len(c.notes), c.held)
+	}
+	c.note(map[skein.SessionID]*change{"eu~more": {state: big}, "eu~most": {state: big}}, mark{index: 1})
+	if !c.void.Load() || c.notes != nil {
+		t.Errorf("it goes on with %d sessions, %d bytes", len(c.notes), c.held)
 	}
 }
