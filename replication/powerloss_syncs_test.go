@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"testing"
+
+	"github.com/skein-mesh/skein/e2e/powerfs"
 )
 
 var everySync = flag.Bool("power.syncs", false, "show that every sync is needed; takes minutes")
