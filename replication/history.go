@@ -78,12 +78,12 @@ func decodeEvent(buf []byte) (session.Event, error) {
 // list gives sessions in the order of their ids, those after an id, at most limit of them. Those that are gone are left out.
 func (s *store) list(after skein.SessionID, limit int) ([]*session.State, error) {
 	limit = min(limit, maxSessions)
-	ids := s.overlaidIDs(after)
+	ids, gone := s.overlaidIDs(after)
 	err := s.view(func(tx *bolt.Tx) error {
 		c := tx.Bucket(sessionsBucket).Cursor()
 		n := 0
 		for k, _ := c.Seek([]byte(after)); k != nil && n < limit; k, _ = c.Next() {
-			if id := skein.SessionID(k); id > after {
+			if id := skein.SessionID(k); id > after && !gone[id] {
 				ids = append(ids, id)
 				n++
 			}
@@ -109,16 +109,22 @@ func (s *store) list(after skein.SessionID, limit int) ([]*session.State, error)
 	return states, nil
 }
 
-func (s *store) overlaidIDs(after skein.SessionID) []skein.SessionID {
+// overlaidIDs gives the sessions behind an id that memory has, and those of them that are gone, which the disk may still have:
+// a page without them would be short, and look like the last one.
+func (s *store) overlaidIDs(after skein.SessionID) (ids []skein.SessionID, gone map[skein.SessionID]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var ids []skein.SessionID
+	gone = map[skein.SessionID]bool{}
 	for _, m := range []map[skein.SessionID]*change{s.flushing, s.dirty} {
-		for id := range m {
-			if id > after {
+		for id, c := range m {
+			switch {
+			case id <= after:
+			case c.state.Phase.Gone():
+				gone[id] = true
+			default:
 				ids = append(ids, id)
 			}
 		}
 	}
-	return ids
+	return slices.DeleteFunc(ids, func(id skein.SessionID) bool { return gone[id] }), gone
 }

@@ -273,3 +273,19 @@ func FuzzParseCursor(f *testing.F) {
 		}
 	})
 }
+
+// A page of sessions is full while there are more, also when the disk still has some that are gone.
+func TestListIsFullBesideTheGone(t *testing.T) {
+	k := newKeptStore(t)
+	for n := range 5 {
+		k.must(openCmd(n))
+	}
+	k.flushed()
+	for n := range 2 {
+		k.must(session.Command{Session: sid(n), Body: session.Erase{}})
+	}
+	list, err := k.list("", 3)
+	if err != nil || len(list) != 3 || list[0].ID != sid(2) {
+		t.Errorf("got %d sessions, %v, want 3 from %s on", len(list), err, sid(2))
+	}
+}
