@@ -20,6 +20,8 @@ func Check(ops []porcupine.Operation, picture string, final ...map[string][]Entr
 	for _, f := range final {
 		faults = append(faults, audit(ops, f)...)
 	}
+	ops = bearing(ops, final)
+	ops = narrow(ops, final)
 	result, info := porcupine.CheckOperationsVerbose(model, ops, patience)
 	switch result {
 	case porcupine.Ok:
@@ -29,6 +31,31 @@ func Check(ops []porcupine.Operation, picture string, final ...map[string][]Entr
 		faults = append(faults, errors.New("the history is not linearizable"), stuck(info, ops), draw(info, picture))
 	}
 	return errors.Join(faults...)
+}
+
+// bearing leaves out what cannot decide anything: a read that nobody saw the end of, and an append of unknown outcome whose
+// record no session holds at the end. Nothing is ever taken out of a session, so that append has not happened, which its
+// outcome allows. Each that stays may double the search.
+func bearing(ops []porcupine.Operation, final []map[string][]Entry) []porcupine.Operation {
+	there := map[string]bool{}
+	told := map[string]bool{}
+	for _, f := range final {
+		for id, entries := range f {
+			told[id] = true
+			for _, e := range entries {
+				there[id+"\x00"+e.Record] = true
+			}
+		}
+	}
+	kept := make([]porcupine.Operation, 0, len(ops))
+	for _, op := range ops {
+		in, out := op.Input.(Input), op.Output.(Output)
+		void := out.Unknown && (in.Kind != Append || told[in.Session] && !there[in.Session+"\x00"+in.Record])
+		if !void {
+			kept = append(kept, op)
+		}
+	}
+	return kept
 }
 
 // stuck tells where the longest order of each session's calls ends, when it is not all of them.

@@ -2,6 +2,7 @@ package histories
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -145,5 +146,49 @@ func TestARepeatShowsALaterState(t *testing.T) {
 	r.Do(0, put("c", 3), func() Output { return Output{Repeat: true, Reply: "re c", Count: 3, Tail: entries("a", "b", "d")} })
 	if err := Check(r.Operations(), ""); err == nil {
 		t.Error("a repeat that does not show what it repeats is accepted")
+	}
+}
+
+// TestUnknownOutcomesAreNarrowed: many appends without an answer, each sent again, are judged at once; one that was lost
+// among them is found.
+func TestUnknownOutcomesAreNarrowed(t *testing.T) {
+	for _, lost := range []bool{false, true} {
+		var r Recorder
+		var all []string
+		for i := range 200 {
+			record := fmt.Sprint("r", i)
+			for range 3 {
+				r.Do(i, put(record, -1), func() Output { return unknown })
+			}
+			r.Do(i, put(fmt.Sprint("void", i), -1), func() Output { return unknown })
+			r.Do(i, put(record, -1), func() Output { return Output{Repeat: true, Reply: "re " + record, Count: -1} })
+			all = append(all, record)
+		}
+		r.Do(0, read, func() Output { return seen(all[:len(all)-map[bool]int{true: 1}[lost]]...) })
+		if n := len(narrow(r.Operations(), []map[string][]Entry{{"s": entries(all...)}})); n != r.Len()-200 {
+			t.Errorf("%d of %d calls are left, want all but 200", n, r.Len())
+		}
+		if err := Check(r.Operations(), "", map[string][]Entry{"s": entries(all...)}); (err != nil) != lost {
+			t.Errorf("lost %v: got %v", lost, err)
+		}
+	}
+}
+
+// TestCheckManyUnknown: calls whose outcome nobody knows, and that did nothing, must not make a refusal cost 2^n steps.
+func TestCheckManyUnknown(t *testing.T) {
+	var ops []porcupine.Operation
+	add := func(from, to int64, in Input, out Output) {
+		ops = append(ops, porcupine.Operation{ClientId: len(ops), Input: in, Output: out, Call: from, Return: to})
+	}
+	for i := range 64 {
+		add(1, math.MaxInt64, put("void "+string(rune('A'+i)), -1), unknown)
+		add(1, math.MaxInt64, read, unknown)
+	}
+	add(2, 3, put("a", -1), done("a", 1))
+	add(4, 5, put("b", -1), done("b", 2))
+	add(6, 7, read, seen("a")) // stale
+	err := Check(ops, "", map[string][]Entry{"s": entries("a", "b")})
+	if err == nil || !strings.Contains(err.Error(), "not linearizable") {
+		t.Errorf("got %v, want that it is not linearizable", err)
 	}
 }
