@@ -165,9 +165,6 @@ func TestUnknownOutcomesAreNarrowed(t *testing.T) {
 			all = append(all, record)
 		}
 		r.Do(0, read, func() Output { return seen(all[:len(all)-map[bool]int{true: 1}[lost]]...) })
-		if n := len(narrow(r.Operations(), []map[string][]Entry{{"s": entries(all...)}})); n != r.Len()-200 {
-			t.Errorf("%d of %d calls are left, want all but 200", n, r.Len())
-		}
 		if err := Check(r.Operations(), "", map[string][]Entry{"s": entries(all...)}); (err != nil) != lost {
 			t.Errorf("lost %v: got %v", lost, err)
 		}

@@ -85,7 +85,9 @@ func buildStepping(t *testing.T) string {
 
 // TestClockStep: the wall clocks of one node, of another and of all are set forth or back by an hour.
 func TestClockStep(t *testing.T) {
-	need(t)
+	if !apart(t) {
+		return
+	}
 	bin := buildStepping(t)
 	for i, steps := range [][3]int{{3600, 0, 0}, {-3600, 0, 3600}, {3600, 3600, 3600}, {-3600, -3600, -3600}} {
 		t.Run(fmt.Sprint(steps), func(t *testing.T) {
@@ -118,7 +120,9 @@ func TestClockStep(t *testing.T) {
 
 // TestBlockedLog: nobody reads what the nodes write.
 func TestBlockedLog(t *testing.T) {
-	need(t)
+	if !apart(t) {
+		return
+	}
 	f := newFleet(t)
 	r, w, err := os.Pipe() // and never a read
 	if err != nil {

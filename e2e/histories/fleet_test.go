@@ -31,6 +31,12 @@ func TestMain(m *testing.M) {
 	if !*enabled {
 		os.Exit(m.Run())
 	}
+	if os.Getenv(insideEnv) != "" { // its network has nothing yet
+		if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "loopback: %v: %s\n", err, out)
+			os.Exit(1)
+		}
+	}
 	dir, err := os.MkdirTemp("", "skein-histories-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -23,17 +24,43 @@ func privileged(t *testing.T) bool {
 	if os.Getenv(insideEnv) != "" {
 		return true
 	}
+	if why := noSpaces(); why != "" {
+		t.Skip(why)
+	}
+	return inside(t)
+}
+
+// apart is like privileged where that can be; elsewhere the test runs as it is.
+func apart(t *testing.T) bool {
+	t.Helper()
+	need(t)
+	if os.Getenv(insideEnv) != "" || noSpaces() != "" {
+		return true
+	}
+	return inside(t)
+}
+
+// noSpaces says why there are no namespaces here; "": there are.
+func noSpaces() string {
 	if os.Geteuid() != 0 {
-		t.Skip("needs root: namespaces and mounts")
+		return "needs root: namespaces and mounts"
 	}
 	for _, tool := range []string{"unshare", "ip", "tc", "mount"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("needs %s (util-linux, iproute2): %v", tool, err)
+			return fmt.Sprintf("needs %s (util-linux, iproute2): %v", tool, err)
 		}
 	}
+	return ""
+}
+
+// inside runs the test in another process, beside others that do, and gives false.
+func inside(t *testing.T) bool {
+	t.Helper()
+	t.Parallel()
 	args := []string{"--net", "--mount", "--propagation", "private", os.Args[0], "-test.run=^" + t.Name() + "$", "-test.v", "-test.timeout=10m", "-e2e"}
 	cmd := exec.Command("unshare", args...)
 	cmd.Env = append(os.Environ(), insideEnv+"=1", binaryEnv+"="+binary)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)
 	if err != nil {
@@ -121,7 +148,6 @@ func TestPartitions(t *testing.T) {
 	if !privileged(t) {
 		return
 	}
-	sh(t, "ip link set lo up")
 	f := newFleet(t)
 	f.spread()
 	f.start(f.agents...)
