@@ -5,6 +5,6 @@
 // Start: sockets, mesh, groups, then what faces clients and operators. Stop: no new turns and GoAway, running turns end
 // or are left to their successors, leadership is handed over, the state is flushed, and the node leaves the gossip.
 //
-// In Config.Dir it stores: replica/ (the groups' logs and states), incarnation and reset.key. A directory belongs to one
+// In Config.Dir it stores: replica/ (the groups' logs and states), owner, incarnation and reset.key. A directory belongs to one
 // node; a second process on it is refused.
 package node

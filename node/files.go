@@ -87,6 +87,9 @@ func (n *Node) openFiles() error {
 	if got := s.identity.Node(); got != n.cfg.Node {
 		return fmt.Errorf("%s is the certificate of node %s, not of %s: issue one with skein ca node", n.cfg.Files.Cert, got, n.cfg.Node)
 	}
+	if err := n.checkOwner(); err != nil {
+		return err
+	}
 	if err := s.persistKey(filepath.Join(n.cfg.Dir, "reset.key")); err != nil {
 		return err
 	}

@@ -211,7 +211,7 @@ func (v *Vault) restore(ctx context.Context, cfg Config, m *backup.Manifest) err
 		Node: cfg.Node, Epoch: replication.NextEpoch(m.Epoch, time.Now()), SnapshotKey: key[:], Log: cfg.Log,
 	})
 	if err == nil {
-		err = takePlace(stage, replicaDir(cfg))
+		err = takePlace(stage, replicaDir(cfg), filepath.Join(cfg.Dir, ownerFile))
 	}
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(stage))
@@ -219,10 +219,12 @@ func (v *Vault) restore(ctx context.Context, cfg Config, m *backup.Manifest) err
 	return nil
 }
 
-// takePlace renames a complete directory to where an empty one, or none, was.
-func takePlace(from, to string) error {
-	if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+// takePlace renames a complete directory to where an empty one, or none, was. owner, which was of what is not there any more, goes.
+func takePlace(from, to, owner string) error {
+	for _, path := range []string{to, owner} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	if err := os.Rename(from, to); err != nil {
 		return err
