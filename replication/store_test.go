@@ -23,6 +23,7 @@ func memoryStore(t testing.TB) *store {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.db.NoSync = true // what these tests look at is not what a loss of power leaves, and some flush thousands of times
 	t.Cleanup(func() { s.close() })
 	return s
 }
