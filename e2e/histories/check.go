@@ -20,7 +20,7 @@ func Check(ops []porcupine.Operation, picture string, final ...map[string][]Entr
 	for _, f := range final {
 		faults = append(faults, audit(ops, f)...)
 	}
-	ops = narrow(bearing(ops, final))
+	ops = placed(narrow(bearing(ops, final)), final)
 	result, info := porcupine.CheckOperationsVerbose(model, ops, patience)
 	switch result {
 	case porcupine.Ok:

@@ -189,3 +189,32 @@ func TestCheckManyUnknown(t *testing.T) {
 		t.Errorf("got %v, want that it is not linearizable", err)
 	}
 }
+
+// TestOrderIsTakenFromTheEnd: clients that work at the same time and are not told where their records are do not make the search long.
+func TestOrderIsTakenFromTheEnd(t *testing.T) {
+	const rounds, clients = 30, 6
+	for _, stale := range []bool{false, true} {
+		var ops []porcupine.Operation
+		var all []string
+		for round := range int64(rounds) {
+			var these []string
+			for i := range clients {
+				record := fmt.Sprintf("r%d.%d", round, i)
+				these = append([]string{record}, these...)
+				for try := range int64(3) {
+					ops = append(ops, porcupine.Operation{ClientId: i, Input: put(record, -1), Output: unknown, Call: 20*round + try, Return: math.MaxInt64})
+				}
+				ops = append(ops, porcupine.Operation{ClientId: i, Input: put(record, -1), Output: Output{Repeat: true, Reply: "re " + record, Count: -1}, Call: 20*round + 5, Return: 20*round + 10})
+			}
+			all = append(all, these...)
+		}
+		told := seen(all...)
+		if stale {
+			told = seen(all[:len(all)-1]...)
+		}
+		ops = append(ops, porcupine.Operation{ClientId: clients, Input: read, Output: told, Call: 20 * rounds, Return: 20*rounds + 1})
+		if err := Check(ops, "", map[string][]Entry{"s": entries(all...)}); (err != nil) != stale {
+			t.Errorf("stale %v: got %v", stale, err)
+		}
+	}
+}

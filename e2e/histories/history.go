@@ -28,6 +28,8 @@ type Input struct {
 	Reply   string // Append: the reply offered with the record; of several calls the first one's is kept
 	Expect  int    // Append: the number of records that it follows; negative: any
 	AtLeast int    // Look: records that it has to show
+
+	place int // Append: of the record at the end, from 1; 0: not known
 }
 
 // Entry is a record of a session and the reply that was given to it.

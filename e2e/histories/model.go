@@ -88,6 +88,9 @@ func (l *list) append(in Input, out Output) (bool, *list) {
 	there := l.find(in.Record)
 	fits := in.Expect < 0 || in.Expect == l.len()
 	next := l
+	if there == nil && in.place > 0 && (out.Unknown || !out.Conflict) && (!fits || l.len() != in.place-1) {
+		return false, l // not yet: one that does nothing now does nothing later either, when the record is there
+	}
 	if there == nil && fits {
 		next = l.add(Entry{in.Record, in.Reply})
 	}
