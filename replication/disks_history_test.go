@@ -95,6 +95,7 @@ type stagedSnapshots struct {
 	full    bool
 	stop    chan struct{} // closed to let Open go on
 	reached chan struct{} // closed when Open was called
+	opened  bool          // reached is closed
 }
 
 func (s *stagedSnapshots) set(full, stop bool) {
@@ -102,7 +103,7 @@ func (s *stagedSnapshots) set(full, stop bool) {
 	defer s.mu.Unlock()
 	s.full = full
 	if stop {
-		s.stop, s.reached = make(chan struct{}), make(chan struct{})
+		s.stop, s.reached, s.opened = make(chan struct{}), make(chan struct{}), false
 	}
 }
 
@@ -138,17 +139,24 @@ func (s stagedSink) Write(buf []byte) (int, error) {
 	return s.SnapshotSink.Write(buf)
 }
 
+// reaching gives what is closed when Open is stopped.
+func (s *stagedSnapshots) reaching() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reached
+}
+
 // Open stops where told, before anything is read: the snapshot is complete, the state machine has not seen it.
 func (s *stagedSnapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	s.mu.Lock()
-	stop, reached := s.stop, s.reached
-	s.reached = nil
+	stop := s.stop
+	if stop != nil && !s.opened {
+		s.opened = true
+		close(s.reached)
+	}
 	s.mu.Unlock()
 	if stop == nil {
 		return s.SnapshotStore.Open(id)
-	}
-	if reached != nil {
-		close(reached)
 	}
 	<-stop
 	return nil, nil, fmt.Errorf("open snapshot %s: %w", id, errors.ErrUnsupported)

@@ -103,7 +103,7 @@ func crashInRestore(s *storm, on []skein.NodeID) {
 	}
 	for _, id := range on {
 		s.wake(id)
-		reached := s.parts[id].snapshots.reached
+		reached := s.parts[id].snapshots.reaching()
 		select {
 		case <-reached:
 			s.caught++

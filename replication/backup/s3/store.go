@@ -84,7 +84,7 @@ func Open(u *url.URL, cfg Config) (*Store, error) {
 		},
 	}
 	s.client, err = minio.New(e.Host, &minio.Options{
-		Creds: creds, Secure: e.Scheme == "https", Transport: s.http, MaxRetries: attempts,
+		Creds: creds, Secure: e.Scheme == "https", Transport: ownBodies{s.http}, MaxRetries: attempts,
 		Region: first(q.Get("region"), cfg.Env("AWS_REGION"), cfg.Env("AWS_DEFAULT_REGION")),
 	})
 	if err != nil {
