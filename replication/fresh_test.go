@@ -176,9 +176,15 @@ func TestQueryOfEveryNode(t *testing.T) {
 		if _, err := c.nodes["d1"].Query(t.Context(), session.Query{Subject: "ada", Limit: 1, After: "?"}); skein.CodeOf(err) != skein.CodeMalformed {
 			t.Errorf("a cursor of somebody's own: %v, want malformed", err)
 		}
+		const sessions = 3 * sweepBatch // pages
+		var many []session.Command
+		for n := 3; n < sessions; n++ {
+			many = append(many, openCmd(n))
+		}
+		c.propose(lead, many...)
 		r := &Region{groups: []*Group{c.nodes["d1"].Group}}
-		if n, err := r.EraseSubject(t.Context(), "ada"); n != 3 || err != nil {
-			t.Errorf("erase of the subject: %d, %v, want 3", n, err)
+		if n, err := r.EraseSubject(t.Context(), "ada"); n != sessions || err != nil {
+			t.Errorf("erase of the subject: %d, %v, want %d", n, err, sessions)
 		}
 		if f, err := lead.Query(t.Context(), session.Query{Subject: "ada", Limit: 10}); err != nil || len(f.Said) > 0 {
 			t.Errorf("after the erase: %s, %v", spots(f.Said), err)

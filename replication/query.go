@@ -44,7 +44,8 @@ func (g *Group) Query(ctx context.Context, q session.Query) (session.Findings, e
 }
 
 // SessionsOf lists sessions of a subject that the group knows of, those of which only the location is left included; at most limit,
-// and at most 500. next is what to pass as after for the next page, empty at the end. It is as new as a read that asks for the latest.
+// and at most 500. next is what to pass as after for the next page, empty at the end; a page may be empty before it. It is as new as
+// a read that asks for the latest.
 func (g *Group) SessionsOf(ctx context.Context, subject skein.Subject, after string, limit int) (ids []skein.SessionID, next string, err error) {
 	s, err := searchOf(session.Query{Subject: subject, After: after, Limit: limit})
 	if err != nil {

@@ -31,28 +31,41 @@ func (r *Region) EraseSubject(ctx context.Context, subject skein.Subject) (erase
 	return erased, nil
 }
 
-// eraseSubject goes on until the latest list is empty: a session may be opened meanwhile.
+// eraseSubject goes through the list until it is empty from end to end: a session may be opened meanwhile.
 func (g *Group) eraseSubject(ctx context.Context, subject skein.Subject) (erased int, err error) {
-	for {
-		ids, _, err := g.SessionsOf(ctx, subject, "", sweepBatch)
-		if err != nil || len(ids) == 0 {
-			return erased, err
-		}
-		commands := make([]session.Command, len(ids))
-		for i, id := range ids {
-			commands[i] = session.Command{Session: id, At: time.Now().Truncate(time.Millisecond), Body: session.Erase{}}
-		}
-		results, err := g.Propose(ctx, commands...)
+	for after, before := "", 0; ; {
+		ids, next, err := g.SessionsOf(ctx, subject, after, sweepBatch)
 		if err != nil {
 			return erased, err
 		}
-		for i := range results {
-			if results[i].Err != nil {
-				return erased, results[i].Err
-			}
-			if !results[i].Duplicate {
-				erased++
-			}
+		n, err := g.erase(ctx, ids)
+		erased += n
+		if err != nil || next == "" && erased == before {
+			return erased, err
+		}
+		if after = next; next == "" {
+			before = erased
 		}
 	}
+}
+
+// erase erases sessions, and gives how many of them were there.
+func (g *Group) erase(ctx context.Context, ids []skein.SessionID) (erased int, err error) {
+	commands := make([]session.Command, len(ids))
+	for i, id := range ids {
+		commands[i] = session.Command{Session: id, At: time.Now().Truncate(time.Millisecond), Body: session.Erase{}}
+	}
+	results, err := g.Propose(ctx, commands...)
+	if err != nil {
+		return 0, err
+	}
+	for i := range results {
+		if results[i].Err != nil {
+			return erased, results[i].Err
+		}
+		if !results[i].Duplicate {
+			erased++
+		}
+	}
+	return erased, nil
 }

@@ -37,6 +37,7 @@ func (s *store) search(q search) (found, error) {
 type overlaidSession struct {
 	opened int64 // of one that was opened there, else -1
 	gone   bool
+	erased bool // and so no longer the subject's, whatever the disk has
 	events []storedEvent
 }
 
@@ -55,6 +56,7 @@ func (s *store) overlaidOf(subject skein.Subject) map[skein.SessionID]*overlaidS
 				o = &overlaidSession{opened: -1}
 				all[id] = o
 			}
+			o.erased = c.state.Phase == session.PhaseErased
 			if o.gone = c.state.Phase.Gone(); o.gone {
 				o.events = nil
 				continue
@@ -107,7 +109,7 @@ func (f *finder) run() error {
 			}
 		}
 		switch {
-		case from < 0 || next.opened >= f.to:
+		case from < 0 || next.opened >= f.to && next.opened != goneMs: // which is no time
 			return nil
 		case from == len(lists):
 			fresh = fresh[1:]
@@ -208,7 +210,7 @@ func (f *finder) visit(c candidate) (done bool, err error) {
 	switch o := f.over[c.id]; {
 	case from == math.MaxUint64: // told to its end by an earlier page
 	case f.sessions:
-		if from == 0 {
+		if from == 0 && (o == nil || !o.erased) {
 			f.said = append(f.said, session.Said{Opened: fromMillis(c.opened), Event: session.Event{Session: c.id, Seq: math.MaxUint64}})
 		}
 	case o != nil && o.gone:
