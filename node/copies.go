@@ -24,6 +24,7 @@ const (
 	serviceCopy = "copy"
 	copyWait    = 10 * time.Second // for a replica to catch up, before another one is asked
 	copySilence = time.Minute      // on a stream that brings a copy
+	copyMaking  = time.Hour        // for a copy to be made, at the pace that turns leave to it; that a node dies the mesh notices
 	maxCopies   = 2                // that this node gives at once: each takes disk
 )
 
@@ -213,7 +214,11 @@ func (n *Node) askCopy(ctx context.Context, node skein.NodeID, ask *wire.CopyReq
 	if err != nil {
 		return nil, nil, err
 	}
-	conn.SetDeadline(time.Now().Add(2 * copyWait))
+	patience := 2 * copyWait
+	if !ask.Reached {
+		patience += copyMaking
+	}
+	conn.SetDeadline(time.Now().Add(patience))
 	in := &incoming{conn: conn, r: bufio.NewReaderSize(conn, 64<<10)}
 	in.stop = context.AfterFunc(ctx, func() { conn.Close() })
 	resp := &wire.CopyResponse{}

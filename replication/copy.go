@@ -48,7 +48,7 @@ func (g *Group) Reached(ctx context.Context) (uint64, error) {
 }
 
 // Copy takes a copy of the local replica once it has reached index after, or fails when ctx ends. It is of one index,
-// takes as much disk as the state file while it is open, and is refused with skein.CodeStorageFull where that would leave too
+// takes as much disk as the state file while it is open, is made no faster than the turns beside it bear, and is refused with skein.CodeStorageFull where that would leave too
 // little. A node without an up-to-date replica refuses with skein.CodeRefused.
 func (g *Group) Copy(ctx context.Context, after uint64) (*Copy, error) {
 	look := time.NewTicker(20 * time.Millisecond)
@@ -75,7 +75,7 @@ func (g *Group) Copy(ctx context.Context, after uint64) (*Copy, error) {
 	}
 	c := &Copy{}
 	c.Epoch, _ = g.epochs.get()
-	return c, g.disk.store.copyTo(c, g.cfg.Dir)
+	return c, g.disk.store.copyTo(c, g.cfg.Dir, g.closing)
 }
 
 func (s *store) fileSize() (size int64, err error) {
@@ -86,8 +86,9 @@ func (s *store) fileSize() (size int64, err error) {
 	return size, err
 }
 
-// copyTo fills c from one transaction. The file has no name from the start, so that a crash leaves nothing.
-func (s *store) copyTo(c *Copy, dir string) error {
+// copyTo fills c from one transaction, at the pace of a copy, and gives up when stop is closed. The file has no name from the start, so
+// that a crash leaves nothing.
+func (s *store) copyTo(c *Copy, dir string, stop <-chan struct{}) error {
 	f, err := os.CreateTemp(dir, "incoming-copy-")
 	if err != nil {
 		return fmt.Errorf("copy: %w", err)
@@ -95,18 +96,22 @@ func (s *store) copyTo(c *Copy, dir string) error {
 	if err := os.Remove(f.Name()); err != nil {
 		return errors.Join(fmt.Errorf("copy: %w", err), f.Close())
 	}
+	w := newCopyWriter(f, stop)
 	err = s.view(func(tx *bolt.Tx) error {
 		at, err := readMark(tx)
 		if err != nil {
 			return err
 		}
 		c.Standing = at.standing(tx.Size())
-		n, err := tx.WriteTo(f)
+		n, err := tx.WriteTo(w)
 		if err == nil && n != c.Size {
 			err = io.ErrShortWrite
 		}
 		return err
 	})
+	if err == nil {
+		err = w.Flush()
+	}
 	if err == nil {
 		_, err = f.Seek(0, io.SeekStart)
 	}

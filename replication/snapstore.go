@@ -103,7 +103,7 @@ func (s *snapshots) copyOut(p place) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := bufio.NewWriterSize(&pacedWriter{w: &syncedWriter{file: f}, p: newThrottle(copyRate, s.stop)}, 1<<20)
+	w := newCopyWriter(f, s.stop)
 	err = s.store.writeSnapshot(w)
 	if err == nil {
 		err = w.Flush()

@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"os"
@@ -102,6 +103,11 @@ func (w *pacedWriter) Write(buf []byte) (int, error) {
 		return 0, err
 	}
 	return w.w.Write(buf)
+}
+
+// newCopyWriter is for a copy of the state that is made beside the turns; it gives up when stop is closed.
+func newCopyWriter(f *os.File, stop <-chan struct{}) *bufio.Writer {
+	return bufio.NewWriterSize(&pacedWriter{w: &syncedWriter{file: f}, p: newThrottle(copyRate, stop)}, 1<<20)
 }
 
 // pacedReader reads in pieces of a size that do not hold up what shares the connection.
