@@ -7,12 +7,13 @@
 // session.Apply drops the repeat. Voters are spread over zones, and a leader replaces a dead one when that is safe.
 //
 // It does not promise that a read on a follower is the newest state: Read takes the sequence number that the
-// caller has seen. It does not survive the loss of a majority. A first voter whose disk was wiped rejoins, see DESIGN.md.
+// caller has seen. It does not survive the loss of a majority. A first voter whose disk was wiped rejoins, see DESIGN-disk.md.
 //
 // It stores, under the directory of the region, the number of its groups and for each, in a directory of its own when there
 // are several: log, a directory with the Raft log, term and vote (package seglog); state.db, sessions,
 // their events and the applied index, written behind an overlay in memory; snapshots, notes of
 // where state.db stood, and copies of it with a checksum while one travels. Who leads, who is a member, and what an assistant says are decided elsewhere.
 //
-// DESIGN.md explains the order of writes and the known faults of the library that this package works around.
+// DESIGN.md explains the way of a proposal and the known faults of the library that this package works around,
+// DESIGN-disk.md the order of writes, DESIGN-membership.md who votes.
 package replication
