@@ -19,7 +19,8 @@ const (
 	archivePause = time.Second // between two batches
 	archiveRest  = time.Minute // when nothing is due, or after a failure
 	archiveLimit = 10 * time.Minute
-	archivePage  = 500 // events
+	archivePage  = 500            // events
+	archivePrune = 24 * time.Hour // between two looks for what was cut off, by the leader of the first group
 )
 
 // archiver copies old closed sessions to a depot, and notes in each that it is there. It works for the groups that this
@@ -31,6 +32,8 @@ type archiver struct {
 	cursors  []string // by group: where the pass goes on
 	kept     *telemetry.Counter
 	failures *telemetry.Counter
+	unread   *telemetry.Counter
+	pruned   time.Time // when this node last removed what was cut off
 }
 
 // archive runs until ctx ends.
@@ -43,6 +46,7 @@ func (n *Node) archive(ctx context.Context) error {
 		n: n, key: n.backups.key, after: n.cfg.Archive.After, cursors: make([]string, len(n.region.Groups())),
 		kept:     n.meters.Counter("skein_archived_sessions_total", "Closed sessions that this node copied to the archive."),
 		failures: n.meters.Counter("skein_archive_failures_total", "Batches of the archive that this node could not store."),
+		unread:   n.meters.Counter("skein_archive_unread_total", "Attempts at closed sessions that the archive left out as their history could not be read."),
 	}
 	if a.after == 0 {
 		a.after = archiveAfter
@@ -97,43 +101,83 @@ func (a *archiver) pass(ctx context.Context) (busy bool, err error) {
 			a.cursors[i] = ""
 			return false, fmt.Errorf("group %d: %w", i, err)
 		}
+		if i == 0 {
+			a.prune(ctx, d)
+		}
 	}
 	return busy, nil
 }
 
-// group stores a page, a batch for each day in it, and then notes it in the sessions. A session that has moved on meanwhile
-// refuses the note, and is due again.
-func (a *archiver) group(ctx context.Context, d *Depot, number uint32, g *replication.Group, due []replication.DueSession) error {
+// prune removes once a day what an upload or an erase that was cut off has left. A failure holds up no batch.
+func (a *archiver) prune(ctx context.Context, d *Depot) {
+	if time.Since(a.pruned) < archivePrune {
+		return
+	}
+	a.pruned = time.Now()
+	removed, err := archive.Prune(ctx, d, a.key, a.n.cfg.Region)
+	if err != nil && ctx.Err() == nil {
+		a.n.log.Error("what was cut off stays in the archive until tomorrow", "error", err)
+	}
+	if removed > 0 {
+		a.n.log.Info("the archive is rid of what was cut off", "objects", removed)
+	}
+}
+
+// archived is what the archive needs of a replication.Group.
+type archived interface {
+	History(ctx context.Context, id skein.SessionID, after skein.Seq, limit int) ([]session.Event, error)
+	Propose(ctx context.Context, commands ...session.Command) ([]session.Result, error)
+}
+
+// group stores a page, in batches of one day each.
+func (a *archiver) group(ctx context.Context, d *Depot, number uint32, g archived, due []replication.DueSession) error {
 	for len(due) > 0 {
 		day := due[0].Last.UTC().Truncate(24 * time.Hour)
 		n := 1
 		for n < len(due) && due[n].Last.UTC().Truncate(24*time.Hour).Equal(day) {
 			n++
 		}
-		var batch []archive.Session
-		var notes []session.Command
-		for _, s := range due[:n] {
-			batch = append(batch, archive.Session{ID: s.Session, Subject: s.Subject, Seq: s.Seq, Events: events(g, s.Session)})
-			notes = append(notes, session.Command{Session: s.Session, Expect: s.Seq, At: time.Now().Truncate(time.Millisecond), Body: session.Archive{}})
-		}
-		if _, err := archive.Write(ctx, d, a.key, archive.Place{Region: a.n.cfg.Region, Group: number, Day: day}, batch); err != nil {
-			return err
-		}
-		results, err := g.Propose(ctx, notes...)
+		seen, err := a.batch(ctx, d, archive.Place{Region: a.n.cfg.Region, Group: number, Day: day}, g, due[:n])
 		if err != nil {
-			return fmt.Errorf("note it in the sessions: %w", err)
-		}
-		for _, r := range results {
-			if r.Err == nil {
-				a.kept.Inc()
-			}
-		}
-		if err := withdraw(ctx, d, a.key, a.n.cfg.Region, batch, results); err != nil {
 			return err
 		}
-		due = due[n:]
+		due = due[seen:]
 	}
 	return nil
+}
+
+// batch stores as many sessions as one batch takes, and then notes it in them; seen says how many it has dealt with. A session that has
+// moved on meanwhile refuses the note, and is due again; so is one that cannot be read, which holds up nobody.
+func (a *archiver) batch(ctx context.Context, d *Depot, at archive.Place, g archived, due []replication.DueSession) (seen int, err error) {
+	batch := make([]archive.Session, len(due))
+	for i, s := range due {
+		batch[i] = archive.Session{ID: s.Session, Subject: s.Subject, Seq: s.Seq, Events: events(g, s.Session)}
+	}
+	done, err := archive.Write(ctx, d, a.key, at, batch)
+	if err != nil {
+		return 0, err
+	}
+	var stored []archive.Session
+	var notes []session.Command
+	for _, s := range batch[:done.Seen] {
+		if err := done.Unread[s.ID]; err != nil {
+			a.unread.Inc()
+			a.n.log.Error("a closed session is not archived: its history cannot be read here", "group", at.Group, "session", s.ID, "error", err)
+			continue
+		}
+		stored = append(stored, s)
+		notes = append(notes, session.Command{Session: s.ID, Expect: s.Seq, At: time.Now().Truncate(time.Millisecond), Body: session.Archive{}})
+	}
+	results, err := g.Propose(ctx, notes...)
+	if err != nil {
+		return 0, fmt.Errorf("note it in the sessions: %w", err)
+	}
+	for _, r := range results {
+		if r.Err == nil {
+			a.kept.Inc()
+		}
+	}
+	return done.Seen, withdraw(ctx, d, a.key, at.Region, stored, results)
 }
 
 // withdraw takes sessions out of the archive that were erased while they were stored: whoever erased them may have looked into
@@ -151,7 +195,7 @@ func withdraw(ctx context.Context, s backup.Store, key backup.Key, region skein.
 }
 
 // events reads a session page by page.
-func events(g *replication.Group, id skein.SessionID) func(context.Context, skein.Seq) ([]session.Event, error) {
+func events(g archived, id skein.SessionID) func(context.Context, skein.Seq) ([]session.Event, error) {
 	return func(ctx context.Context, after skein.Seq) ([]session.Event, error) {
 		return g.History(ctx, id, after, archivePage)
 	}

@@ -88,8 +88,8 @@ func TestArchive(t *testing.T) {
 	first := []Session{closed("eu~a", "ann", 2), closed("eu~b", "bob", 1)}
 	second := []Session{closed("eu~c", "ann", 0)}
 	for _, batch := range [][]Session{first, second, first} { // the last: a crash before the sessions were told
-		if n, err := Write(t.Context(), d, k, day, batch); err != nil || n == 0 {
-			t.Fatal(n, err)
+		if w, err := Write(t.Context(), d, k, day, batch); err != nil || w.Seen != len(batch) || len(w.Unread) > 0 {
+			t.Fatal(w, err)
 		}
 	}
 	if objects, err := d.List(t.Context(), ""); err != nil || len(objects) != 4 {
@@ -205,8 +205,8 @@ func TestASessionThatIsNotWhole(t *testing.T) {
 	d, _ := openStore(t)
 	short := closed("eu~a", "ann", 2)
 	short.Seq++
-	if _, err := Write(t.Context(), d, testKey(t, "ours.example"), day, []Session{short}); err == nil {
-		t.Error("a session without its last event is stored")
+	if w, err := Write(t.Context(), d, testKey(t, "ours.example"), day, []Session{short}); err != nil || w.Unread["eu~a"] == nil {
+		t.Errorf("a session without its last event: %+v, %v", w, err)
 	}
 	if objects, err := d.List(t.Context(), ""); err != nil || len(objects) != 0 {
 		t.Errorf("%v, %v is there", objects, err)
@@ -222,8 +222,8 @@ func TestRefusals(t *testing.T) {
 	boom := errors.New("boom")
 	bad := closed("eu~x", "ann", 1)
 	bad.Events = func(context.Context, skein.Seq) ([]session.Event, error) { return nil, boom }
-	if _, err := Write(t.Context(), d, k, day, []Session{bad}); !errors.Is(err, boom) {
-		t.Errorf("a session that cannot be read: %v", err)
+	if w, err := Write(t.Context(), d, k, day, []Session{bad}); err != nil || !errors.Is(w.Unread["eu~x"], boom) {
+		t.Errorf("a session that cannot be read: %+v, %v", w, err)
 	}
 	if objects, err := d.List(t.Context(), ""); err != nil || len(objects) != 0 {
 		t.Errorf("%v, %v is there", objects, err)

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/skein-mesh/skein"
@@ -22,6 +23,8 @@ const (
 	maxEntries    = 4096     // sessions of one batch
 	maxLine       = 16 << 20 // bytes
 	maxStored     = 1 << 30
+	maxSession    = maxStored / 2 // bytes of a batch with its last session: a sealed one is hardly larger
+	batchBytes    = 64 << 20      // of lines, from which on a batch takes no more sessions
 	manifestLabel = "archive manifest"
 	sessionLabel  = "archive session"
 	subjectLabel  = "archive subject"
@@ -67,26 +70,44 @@ type entry struct {
 	Seq     skein.Seq `json:"seq"`
 }
 
-// Write stores a batch of sessions, and gives how many bytes it has.
-func Write(ctx context.Context, s backup.Store, key backup.Key, at Place, sessions []Session) (int64, error) {
+// Written says what became of the sessions given to Write.
+type Written struct {
+	Seen int // so many of them, from the first; the others are for the next batch
+	// Unread holds those of them that are not in the batch, and why their events could not be read.
+	Unread map[skein.SessionID]error
+}
+
+// Write stores a batch of sessions: as many, from the first, as have about 64 MiB of lines, but at least one. One whose events cannot be read
+// is left out. An error means that nothing is stored for certain.
+func Write(ctx context.Context, s backup.Store, key backup.Key, at Place, sessions []Session) (Written, error) {
 	if len(sessions) == 0 || len(sessions) > maxEntries {
-		return 0, fmt.Errorf("a batch of %d sessions: want 1 to %d", len(sessions), maxEntries)
+		return Written{}, fmt.Errorf("a batch of %d sessions: want 1 to %d", len(sessions), maxEntries)
 	}
 	b := newBatch(key)
-	for i := range sessions {
-		if err := b.add(ctx, &sessions[i]); err != nil {
-			return 0, fmt.Errorf("session %s: %w", sessions[i].ID, err)
+	done := Written{Unread: map[skein.SessionID]error{}}
+	for done.Seen < len(sessions) && b.bytes < batchBytes {
+		one := &sessions[done.Seen]
+		done.Seen++
+		if err := b.add(ctx, one); err != nil {
+			if ctx.Err() != nil {
+				return Written{}, ctx.Err()
+			}
+			done.Unread[one.ID] = err
 		}
 	}
-	return b.store(ctx, s, at.folder())
+	if len(b.m.Kept) == 0 {
+		return done, nil
+	}
+	return done, b.store(ctx, s, at.folder())
 }
 
 // batch gathers lines, compressed in memory.
 type batch struct {
-	key backup.Key
-	m   manifest
-	buf bytes.Buffer
-	zip *gzip.Writer
+	key   backup.Key
+	m     manifest
+	buf   bytes.Buffer
+	zip   *gzip.Writer
+	bytes int // of lines
 }
 
 func newBatch(key backup.Key) *batch {
@@ -95,34 +116,52 @@ func newBatch(key backup.Key) *batch {
 	return b
 }
 
+// add takes in a session as a compressed stream of its own, so that one that cannot be read to its end is taken out again. Streams one
+// behind the other are read as one.
 func (b *batch) add(ctx context.Context, one *Session) error {
+	stored, lines, size := b.buf.Len(), b.m.Lines, b.bytes
+	b.zip.Reset(&b.buf)
+	err := b.lines(ctx, one)
+	if err == nil {
+		err = b.zip.Close()
+	}
+	if err != nil {
+		b.buf.Truncate(stored)
+		b.m.Lines, b.bytes = lines, size
+		return err
+	}
+	b.note(entry{b.key.MAC(sessionLabel, []byte(one.ID)), b.key.MAC(subjectLabel, []byte(one.Subject)), one.Seq})
+	return nil
+}
+
+// lines writes those of one session.
+func (b *batch) lines(ctx context.Context, one *Session) error {
 	for after := skein.Seq(0); ; {
 		events, err := one.Events(ctx, after)
 		if err == nil && len(events) == 0 && after != one.Seq {
 			err = fmt.Errorf("its events end at %d, not at %d: it has moved on, or was read where it is not whole", after, one.Seq)
 		}
-		if err != nil {
+		if err != nil || len(events) == 0 {
 			return err
-		}
-		if len(events) == 0 {
-			b.note(entry{b.key.MAC(sessionLabel, []byte(one.ID)), b.key.MAC(subjectLabel, []byte(one.Subject)), one.Seq})
-			return nil
 		}
 		for i := range events {
 			line, err := json.Marshal(lineOf(&events[i]))
+			if err == nil {
+				err = b.line(line)
+			}
 			if err != nil {
 				return err
 			}
-			if err := b.line(line); err != nil {
-				return err
-			}
 		}
-		after = events[len(events)-1].Seq
+		if after = events[len(events)-1].Seq; b.buf.Len() > maxSession {
+			return fmt.Errorf("it has more than %d bytes, compressed", maxSession)
+		}
 	}
 }
 
 func (b *batch) line(line []byte) error {
 	b.m.Lines++
+	b.bytes += len(line) + 1
 	_, err := b.zip.Write(append(line, '\n'))
 	return err
 }
@@ -132,29 +171,34 @@ func (b *batch) note(e entry) { b.m.Kept = append(b.m.Kept, e) }
 // store writes the lines and then the manifest. The name follows from the sealed lines, and those from the events: what is written
 // twice, after a crash or by a leader that was replaced meanwhile, is the same object, and no object is ever replaced by another
 // one, which the manifest of a writer that came before would not fit.
-func (b *batch) store(ctx context.Context, s backup.Store, folder string) (int64, error) {
-	if err := b.zip.Close(); err != nil {
-		return 0, err
-	}
+func (b *batch) store(ctx context.Context, s backup.Store, folder string) error {
 	sealed, err := b.key.SealSame(b.buf.Bytes())
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if len(sealed) > maxStored {
-		return 0, fmt.Errorf("a batch of %d bytes: want %d at most", len(sealed), maxStored)
+		return fmt.Errorf("a batch of %d bytes: want %d at most", len(sealed), maxStored)
 	}
 	sum := sha256.Sum256(sealed)
 	b.m.Object = folder + hex.EncodeToString(sum[:12])
 	b.m.Stored, b.m.SHA256 = int64(len(sealed)), hex.EncodeToString(sum[:])
 	b.m.HMAC = b.key.MAC(manifestLabel, []byte(b.m.SHA256))
 	if err := s.Put(ctx, b.m.Object, bytes.NewReader(sealed), b.m.Stored); err != nil {
-		return 0, err
+		return err
 	}
 	data, err := b.m.encode(b.key)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	return b.m.Stored, s.Put(ctx, b.m.Object+".manifest", bytes.NewReader(data), int64(len(data)))
+	if err := s.Put(ctx, b.m.Object+".manifest", bytes.NewReader(data), int64(len(data))); err != nil {
+		return err
+	}
+	// Prune may have taken what an earlier try had left under this name for a leftover.
+	objects, err := s.List(ctx, b.m.Object)
+	if err == nil && !slices.ContainsFunc(objects, func(o backup.Object) bool { return o.Key == b.m.Object }) {
+		err = fmt.Errorf("%s went while its manifest was written: it is stored again by the next try", b.m.Object)
+	}
+	return err
 }
 
 func (m *manifest) encode(key backup.Key) ([]byte, error) {

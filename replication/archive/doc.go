@@ -8,7 +8,8 @@
 // the upload and the note of it in the session or by two leaders at once, replaces itself, and nothing else.
 //
 // It promises: Write returns once the batch is stored; Find gives each session once, as the newest batch has it; Erase leaves no
-// batch with what was named, by writing the rest of each anew before the old one goes.
+// batch with what was named, by writing the rest of each anew before the old one goes. What a crash in between leaves, an object without a
+// manifest, Prune removes once it is a day old.
 //
 // A line is an event (see Line), those of a session one behind the other, in their order. What the assistant keeps for itself
 // between turns is not in it.

@@ -99,7 +99,8 @@ func (m *manifest) pick(ctx context.Context, s backup.Store, key backup.Key, wan
 }
 
 // Erase takes what is named out of every batch of a region: what else a batch holds is stored anew before the old one goes. It
-// gives how many copies of sessions went. After an error some may be left; it may be repeated.
+// gives how many copies of sessions went. After an error some may be left; it may be repeated. See Prune for what one that was cut short
+// leaves.
 func Erase(ctx context.Context, s backup.Store, key backup.Key, region skein.Region, want Wanted) (int, error) {
 	all, err := manifests(ctx, s, key, region)
 	if err != nil {
@@ -114,7 +115,8 @@ func Erase(ctx context.Context, s backup.Store, key backup.Key, region skein.Reg
 		}
 		gone += n
 	}
-	return gone, nil
+	_, err = Prune(ctx, s, key, region) // an erase that was cut short may have left what it was about
+	return gone, err
 }
 
 // without replaces a batch by one that lacks some sessions.
@@ -138,8 +140,11 @@ func (m *manifest) without(ctx context.Context, s backup.Store, key backup.Key, 
 		}
 		return rest.line(bytes.Clone(line))
 	})
+	if err == nil {
+		err = rest.zip.Close()
+	}
 	if err == nil && len(rest.m.Kept) > 0 {
-		_, err = rest.store(ctx, s, m.Object[:strings.LastIndexByte(m.Object, '/')+1])
+		err = rest.store(ctx, s, m.Object[:strings.LastIndexByte(m.Object, '/')+1])
 	}
 	if err != nil {
 		return 0, err
