@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
-
 	"github.com/skein-mesh/skein"
 	"github.com/skein-mesh/skein/session"
 	"github.com/skein-mesh/skein/wire"
@@ -20,21 +18,16 @@ const (
 // held is the newest state that this node was told of each session it proposes for. A leader whose session stood at
 // that sequence number before the command answers with the time alone, and session.Apply gives the rest.
 type held struct {
-	mu     sync.Mutex // guards the fields below
-	states *simplelru.LRU[skein.SessionID, *session.State]
-	bytes  int
+	mu     sync.Mutex // guards states
+	states *cache[*session.State]
 }
 
-func newHeld() *held {
-	h := &held{}
-	h.states, _ = simplelru.NewLRU(heldStates, func(_ skein.SessionID, st *session.State) { h.bytes -= stateSize(st) }) // fails only for a size below 1
-	return h
-}
+func newHeld() *held { return &held{states: newCache(heldStates, heldBytes, sizeOf)} }
 
 func (h *held) get(id skein.SessionID) *session.State {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	st, _ := h.states.Get(id)
+	st, _ := h.states.get(id)
 	return st
 }
 
@@ -42,36 +35,15 @@ func (h *held) get(id skein.SessionID) *session.State {
 func (h *held) put(st *session.State) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if old, ok := h.states.Peek(st.ID); ok {
-		if old.Seq >= st.Seq {
-			return
-		}
-		h.bytes -= stateSize(old)
-	}
-	h.bytes += stateSize(st)
-	h.states.Add(st.ID, st)
-	for h.bytes > heldBytes && h.states.Len() > 1 {
-		h.states.RemoveOldest()
+	if old, ok := h.states.get(st.ID); !ok || old.Seq < st.Seq {
+		h.states.put(st.ID, st)
 	}
 }
 
 func (h *held) drop(id skein.SessionID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.states.Remove(id)
-}
-
-// stateSize estimates the bytes of memory that st takes.
-func stateSize(st *session.State) int {
-	n := 256 + len(st.Memory) + 64*len(st.Marks)
-	for i := range st.Turns {
-		t := st.Turns[i]
-		n += 400 + len(t.Text) + len(t.Reply) + len(t.Reason)
-		for j := range t.Calls {
-			n += 128 + len(t.Calls[j].Args) + len(t.Calls[j].Result)
-		}
-	}
-	return n
+	h.states.drop(id)
 }
 
 // stepToWire gives the result of a command, without the state when its sender held the one before it.

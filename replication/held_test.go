@@ -182,8 +182,8 @@ func TestHeldIsBounded(t *testing.T) {
 	for i := range 100 {
 		h.put(&session.State{ID: sid(i), Seq: 1, Turns: []*session.Turn{{Reply: large}}})
 	}
-	if n := h.states.Len(); h.bytes > heldBytes || n > 32 || n < 16 {
-		t.Errorf("large states: got %d in %d bytes, want about 31", n, h.bytes)
+	if n := h.states.lru.Len(); h.states.bytes > heldBytes || n > 32 || n < 16 {
+		t.Errorf("large states: got %d in %d bytes, want about 31", n, h.states.bytes)
 	}
 	h.put(&session.State{ID: sid(99), Seq: 2})
 	h.put(&session.State{ID: sid(99), Seq: 1})
@@ -193,7 +193,7 @@ func TestHeldIsBounded(t *testing.T) {
 	for i := range 100 {
 		h.drop(sid(i))
 	}
-	if h.bytes != 0 {
-		t.Errorf("bytes of nothing: got %d", h.bytes)
+	if h.states.bytes != 0 {
+		t.Errorf("bytes of nothing: got %d", h.states.bytes)
 	}
 }
