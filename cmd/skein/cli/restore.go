@@ -55,5 +55,6 @@ func restoreCommand() *cobra.Command {
 	f.StringVar(&from, "from", "", "where from: file:///DIRECTORY or s3://BUCKET/PREFIX")
 	f.StringVar(&name, "backup", "", "its name (default the newest)")
 	f.BoolVar(&dry, "dry-run", false, "read and verify everything, make nothing")
+	f.Lookup("config").Usage = "configuration of the node to be made (skein.yaml); needed, also for a dev mesh"
 	return cmd
 }
